@@ -1,0 +1,1 @@
+"""Artifact in, candidates out; stays up."""

@@ -1,0 +1,1 @@
+"""Catalogue in, artifact out; runs and ends."""

@@ -60,16 +60,12 @@ class EncoderConfig(_Section):
 
     model: str = Field("all-MiniLM-L6-v2", description="Packaged default; else a folder or a hub id.")
     device: Literal["auto", "cuda", "mps", "cpu"] = Field("auto", description="Where items are encoded.")
-    user_prompt: str | None = Field(
-        None, description="Put before user texts; default: the model's own query prompt."
-    )
+    user_prompt: str | None = Field(None, description="Put before user texts; default: the model's own query prompt.")
     item_prompt: str | None = Field(
         None, description="Put before item texts; default: the model's own document prompt."
     )
     truncate_dim: int | None = Field(None, ge=1, description="Keep the first so many dimensions.")
-    max_seq_length: int | None = Field(
-        None, ge=4, description="Tokens read of a text; default: the model's own."
-    )
+    max_seq_length: int | None = Field(None, ge=4, description="Tokens read of a text; default: the model's own.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",
         description="Item-side precision; a lower one is used only where it equals float32 to cosine .9999.",
@@ -80,9 +76,7 @@ class EncoderConfig(_Section):
 class IndexConfig(_Section):
     """How the item index is built."""
 
-    kind: Literal["auto", "flat", "hnsw"] = Field(
-        "auto", description='"auto": exact up to `exact_up_to` items.'
-    )
+    kind: Literal["auto", "flat", "hnsw"] = Field("auto", description='"auto": exact up to `exact_up_to` items.')
     exact_up_to: int = Field(50_000, ge=0, description='Items up to which "auto" searches exactly.')
     hnsw_m: int = Field(32, ge=4, description="HNSW links a node.")
     hnsw_ef_construction: int = Field(200, ge=8, description="HNSW effort when building.")
@@ -92,9 +86,7 @@ class IndexConfig(_Section):
 class PublishConfig(_Section):
     """Where artifacts go."""
 
-    artifacts: Path = Field(
-        Path("artifacts"), description="Artifacts folder; `--artifacts` on the command line wins."
-    )
+    artifacts: Path = Field(Path("artifacts"), description="Artifacts folder; `--artifacts` on the command line wins.")
 
 
 class BuildConfig(_Section):

@@ -1,4 +1,4 @@
-"""The words of the project as types. Knows numpy and the standard library only.
+"""The words of the project as types. Knows numpy and pydantic only.
 
 Every score is "bigger is better". `item_id` is the catalogue's string, `row` the item position in the index.
 """
@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue as JsonValue
 
 Vector: TypeAlias = NDArray[np.float32]
 """One vector, shape `(dim,)`."""
@@ -21,8 +22,6 @@ Rows: TypeAlias = NDArray[np.int64]
 
 Mask: TypeAlias = NDArray[np.bool_]
 """One flag an item, shape `(n_items,)`."""
-
-JsonValue: TypeAlias = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 
 @dataclass(frozen=True, slots=True)

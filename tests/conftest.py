@@ -1,0 +1,51 @@
+"""Fixtures for all tests: a clean environment, and an artifact of the small catalogue behind a fake encoder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.engine import Engine, open_engine
+from index_builder.build import build
+from index_builder.config import load_config
+from index_builder.demo import write_demo
+from models.artifact_store import ArtifactStore
+from tests.fakes import load_fake, prepare_fake
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("RECALL_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def built_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small demo, built; shared, so read only."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(folder, source="small")
+    build(load_config(folder / "recall.toml"), prepare=prepare_fake(), load=load_fake)
+    return folder
+
+
+@pytest.fixture
+def demo(built_demo: Path, tmp_path: Path) -> Path:
+    """A copy of the built small demo, to damage and rebuild."""
+    folder = tmp_path / "demo"
+    shutil.copytree(built_demo, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def store(demo: Path) -> ArtifactStore:
+    """The artifacts of `demo`."""
+    return ArtifactStore(demo / "artifacts")
+
+
+@pytest.fixture(scope="session")
+def engine(built_demo: Path) -> Iterator[Engine]:
+    """The live artifact of the small demo, opened."""
+    yield open_engine(ArtifactStore(built_demo / "artifacts"), threads=1, load=load_fake)

@@ -1,0 +1,34 @@
+# One word a task. `make run` and `make test` do all the set-up on a fresh machine.
+.PHONY: install run test lint fmt bench lock up
+
+PY := .venv/bin/python
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	@sh scripts/install.sh
+	@touch $@
+
+run: install
+	@bash scripts/run.sh
+
+test: install
+	@$(PY) -m pytest
+
+lint: install
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+fmt: install
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+bench: install
+	@$(PY) -m benchmarks.recall_http
+
+lock: install
+	@bash scripts/lock.sh
+
+up:
+	docker-compose up --build

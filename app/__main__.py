@@ -1,0 +1,58 @@
+"""The service as a command: `python -m app`, from the environment's settings."""
+
+import os
+import sys
+import tempfile
+
+# Small matrices gain nothing from BLAS threads, and they would fight with the encoder's: set before numpy loads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import uvicorn
+
+from app.settings import ServiceSettings, load_settings, unknown_variables
+from models.errors import RecallError
+
+
+def main() -> None:
+    """Opens the artifact, refusing a damaged one in one clear line, and serves until it is told to stop."""
+    try:
+        settings = load_settings()
+        for warning in unknown_variables():
+            print(f"warning: {warning}", file=sys.stderr)
+        if settings.workers > 1:
+            _serve_workers(settings)
+        else:
+            _serve(settings)
+    except RecallError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _serve(settings: ServiceSettings) -> None:
+    from app.engine import open_engine
+    from app.factory import create_app
+    from app.telemetry import configure_logging
+    from models.artifact_store import ArtifactStore
+
+    configure_logging(settings.log_level)
+    engine = open_engine(ArtifactStore(settings.artifacts), threads=settings.threads)
+    app = create_app(settings, engine=engine)
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+
+
+def _serve_workers(settings: ServiceSettings) -> None:
+    with tempfile.TemporaryDirectory(prefix="recall-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers' metrics meet here
+        uvicorn.run(
+            "app.main:app",
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_level="warning",
+            access_log=False,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""A request through its stages: texts → vectors → pool → head → candidates. No HTTP in it."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from app.engine import Engine
+from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
+from app.text_vectors import TextVectors, TextVectorsAnswer
+from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
+from models.recaller import Recalled, UserQuery, first, pool_size
+from models.text import is_cut
+from models.types import Vector
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Stage durations of one request, and its deadline."""
+
+    timeout_ms: float | None
+    start: float = field(default_factory=time.perf_counter)
+    milliseconds: dict[str, float] = field(default_factory=lambda: {"encode": 0.0, "search": 0.0, "rescore": 0.0})
+
+    def lap(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self.milliseconds[stage] = 1e3 * (now - since)
+        return now
+
+    def remaining(self) -> float | None:
+        """Seconds left; None without a deadline."""
+        if self.timeout_ms is None:
+            return None
+        return self.timeout_ms / 1e3 - (time.perf_counter() - self.start)
+
+    def is_over(self) -> bool:
+        remaining = self.remaining()
+        return remaining is not None and remaining <= 0
+
+    def check(self) -> None:
+        """Raises DeadlineExceededError once the deadline has passed."""
+        if self.is_over():
+            raise DeadlineExceededError(
+                f"timeout_ms is {self.timeout_ms:g} and passed before candidates were found; ask for more time"
+            )
+
+    def timings(self) -> dict[str, float]:
+        timings = {**self.milliseconds, "total": 1e3 * (time.perf_counter() - self.start)}
+        return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
+
+
+class RecallPipeline:
+    """Answers requests from one engine.
+
+    Args:
+        engine: What answers come from.
+        vectors: Turns clean texts into vectors, cached.
+        executor: Where searches run, off the event loop.
+    """
+
+    def __init__(self, engine: Engine, vectors: TextVectors, executor: Executor) -> None:
+        self.engine = engine
+        self._vectors = vectors
+        self._executor = executor
+
+    async def recall(self, request: RecallRequest, request_id: str) -> dict[str, Any]:
+        """Returns the answer in the form of `RecallAnswer`.
+
+        Raises:
+            InvalidRequestError: A field contradicts the artifact.
+            DeadlineExceededError: `timeout_ms` passed before candidates were found.
+            OverloadedError: Too many texts wait for the encoder.
+        """
+        clock = _Clock(request.timeout_ms)
+        self._check_fields(request.with_fields)
+        texts, cut = self._clean(request.texts)
+        vectors = await self._encode(texts, clock)
+        query, missing = self._query(request, vectors.vectors)
+        loop = asyncio.get_running_loop()
+        recalled, skipped = await loop.run_in_executor(self._executor, self._find, query, request.rescore, clock)
+        degraded = list(vectors.degraded)
+        degraded += ["text_truncated"] if cut or vectors.truncated else []
+        degraded += ["rescore_skipped"] if skipped else []
+        return {
+            "request_id": request_id,
+            "artifact_id": self.engine.artifact_id,
+            "candidates": self._candidates(recalled, request.with_fields),
+            "missing_ids": missing,
+            "fallback": recalled.fallback,
+            "cache": vectors.cache,
+            "degraded": degraded,
+            "timings_ms": clock.timings(),
+        }
+
+    async def aclose(self) -> None:
+        """Waits for what is still being encoded or cached."""
+        await self._vectors.aclose()
+
+    def _clean(self, raw: Sequence[str]) -> tuple[list[str], bool]:
+        recipe = self.engine.artifact.manifest.text_recipe
+        newest = raw[-MAX_TEXTS:]
+        texts = [text for text in map(recipe.clean, newest) if text]
+        return texts, len(raw) > MAX_TEXTS or any(map(is_cut, newest))
+
+    async def _encode(self, texts: list[str], clock: _Clock) -> TextVectorsAnswer:
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(clock.remaining()):
+                vectors = await self._vectors.get(texts)
+        except TimeoutError:
+            clock.check()
+            raise
+        clock.lap("encode", start)
+        return vectors
+
+    def _query(
+        self, request: RecallRequest, texts: np.ndarray[Any, np.dtype[np.float32]]
+    ) -> tuple[UserQuery, list[str]]:
+        rows, history = self.engine.artifact.rows, request.history_items
+        known = [(rows[item.id], item.weight) for item in history[-MAX_HISTORY:] if item.id in rows]
+        named = [item.id for item in history]
+        unwanted = (named if request.exclude_seen else []) + request.exclude_ids
+        excluded = {rows[item_id] for item_id in unwanted if item_id in rows}
+        missing = dict.fromkeys(item_id for item_id in named + request.exclude_ids if item_id not in rows)
+        weights: Vector = np.array([weight for _, weight in known], np.float32)
+        query = UserQuery(
+            texts=texts,
+            history=np.array([row for row, _ in known], np.int64),
+            weights=weights,
+            excluded=np.array(sorted(excluded), np.int64),
+            k=request.k,
+        )
+        return query, list(missing)
+
+    def _find(self, query: UserQuery, rescore: bool, clock: _Clock) -> tuple[Recalled, bool]:
+        """Runs in a thread: searches, then rescores unless the deadline has passed."""
+        clock.check()
+        recaller = self.engine.recaller
+        start = time.perf_counter()
+        pool = recaller.search(query, size=pool_size(query.k) if rescore else query.k)
+        start = clock.lap("search", start)
+        skipped = rescore and clock.is_over()
+        if skipped or not rescore:
+            return first(pool, query.k), skipped
+        recalled = recaller.rescore(pool, query.k)
+        clock.lap("rescore", start)
+        return recalled, False
+
+    def _candidates(self, recalled: Recalled, with_fields: Sequence[str]) -> list[dict[str, Any]]:
+        artifact = self.engine.artifact
+        rows = recalled.rows.tolist()
+        ids = [artifact.item_ids[row] for row in rows]
+        scores = _rounded(recalled.scores)
+        recall_scores = _rounded(recalled.recall_scores)
+        relation = recalled.relation_scores
+        relation_scores = [None] * len(ids) if relation is None else _rounded(relation)
+        candidates: list[dict[str, Any]] = [
+            {"id": item_id, "score": score, "recall_score": recall_score, "relation_score": relation_score}
+            for item_id, score, recall_score, relation_score in zip(
+                ids, scores, recall_scores, relation_scores, strict=True
+            )
+        ]
+        if with_fields:
+            for candidate, row in zip(candidates, rows, strict=True):
+                fields = artifact.fields.get(row)
+                candidate["fields"] = {name: fields.get(name) for name in with_fields}
+        return candidates
+
+    def _check_fields(self, names: Sequence[str]) -> None:
+        known = self.engine.artifact.manifest.item_fields
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InvalidRequestError(
+                FieldProblem("with_fields", f"the catalogue has no field {unknown[0]!r}; it has {', '.join(known)}")
+            )
+
+
+def _rounded(scores: Vector) -> list[float]:
+    rounded: list[float] = np.round(scores.astype(np.float64), 6).tolist()
+    return rounded

@@ -1,0 +1,164 @@
+"""The routes: from HTTP to the pipeline and back; thin."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+
+from app import telemetry
+from app.errors import from_validation, problem, request_id_of, respond
+from app.pipeline import RecallPipeline
+from app.schemas import (
+    MAX_BATCH,
+    MAX_BODY_BYTES,
+    MAX_HISTORY,
+    MAX_K,
+    MAX_TEXTS,
+    BatchAnswer,
+    BatchRequest,
+    Problem,
+    RecallAnswer,
+    RecallRequest,
+)
+from app.security import require_key
+from models.errors import RecallError
+from models.text import MAX_CHARS
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text}
+    for status, text in {
+        401: "No valid API key",
+        413: "The body is too large",
+        422: "A field is wrong; `errors` says which",
+        503: "Overloaded; come back after `Retry-After`",
+        504: "`timeout_ms` passed before there was an answer",
+    }.items()
+}
+
+public = APIRouter(tags=["operation"])
+router = APIRouter(dependencies=[Depends(require_key)], responses=_PROBLEMS)
+
+
+@router.post("/recall", response_model=RecallAnswer, tags=["recall"])
+async def recall(body: RecallRequest, request: Request) -> Response:
+    """Returns min(k, eligible items) candidates for what a user wrote and consumed."""
+    answer = await _pipeline(request).recall(body, request_id_of(request))
+    request.state.log.update(_summary(body, answer))
+    _count(answer)
+    return _json(answer)
+
+
+@router.post("/recall/batch", response_model=BatchAnswer, tags=["recall"])
+async def recall_batch(body: BatchRequest, request: Request) -> Response:
+    """Answers several requests by the same rules; one that is wrong is an error in its place."""
+    request_id = request_id_of(request)
+    answers = await asyncio.gather(
+        *(_one(_pipeline(request), raw, f"{request_id}-{number}") for number, raw in enumerate(body.requests))
+    )
+    request.state.log.update(n_requests=len(answers), n_errors=sum("error" in answer for answer in answers))
+    return _json({"responses": answers})
+
+
+@router.get("/info", tags=["operation"])
+async def info(request: Request) -> Response:
+    """Says what is served: the manifest's facts, limits and the state of the cache."""
+    state = request.app.state
+    engine = _pipeline(request).engine
+    manifest = engine.artifact.manifest.model_dump(mode="json", exclude={"probe": {"vector"}, "files": True})
+    return _json(
+        {
+            "version": request.app.version,
+            "artifact": manifest,
+            "limits": limits(),
+            "cache": {
+                "memory_entries": state.settings.cache_entries,
+                "redis": "off" if state.redis is None else "up" if state.redis.available else "down",
+            },
+            "threads": state.settings.threads,
+            "workers": state.settings.workers,
+        }
+    )
+
+
+@public.get("/livez")
+async def livez() -> dict[str, str]:
+    """Says that the process is alive."""
+    return {"status": "alive"}
+
+
+@public.get("/readyz", responses={503: {"model": Problem}})
+async def readyz(request: Request) -> Response:
+    """Says whether requests can be answered, by encoding the probe and searching with it."""
+    engine = _pipeline(request).engine
+    loop = asyncio.get_running_loop()
+    try:
+        cosine = await loop.run_in_executor(request.app.state.executor, engine.check)
+    except Exception as error:  # whatever breaks the probe would break a request
+        return respond({**problem(error, request_id_of(request)), "status": 503})
+    return _json({"status": "ready", "artifact_id": engine.artifact_id, "probe_cosine": round(cosine, 6)})
+
+
+@public.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Gives the metrics as Prometheus reads them."""
+    redis = request.app.state.redis
+    if redis is not None:
+        telemetry.CACHE_UP.set(redis.available)
+    return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def limits() -> dict[str, int]:
+    """Returns what a request may hold, as `/info` shows it."""
+    return {
+        "k": MAX_K,
+        "batch_requests": MAX_BATCH,
+        "body_bytes": MAX_BODY_BYTES,
+        "history_ids": MAX_HISTORY,
+        "texts": MAX_TEXTS,
+        "text_characters": MAX_CHARS,
+    }
+
+
+async def _one(pipeline: RecallPipeline, raw: Any, request_id: str) -> dict[str, Any]:  # noqa: ANN401  # unchecked yet
+    try:
+        answer = await pipeline.recall(RecallRequest.model_validate(raw), request_id)
+    except ValidationError as error:
+        return {"error": problem(from_validation(error), request_id)}
+    except RecallError as error:
+        return {"error": problem(error, request_id)}
+    _count(answer)
+    return answer
+
+
+def _pipeline(request: Request) -> RecallPipeline:
+    pipeline: RecallPipeline = request.app.state.pipeline
+    return pipeline
+
+
+def _json(body: Any) -> Response:  # noqa: ANN401  # whatever JSON has
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _count(answer: dict[str, Any]) -> None:
+    for stage, milliseconds in answer["timings_ms"].items():
+        if stage != "total":
+            telemetry.STAGE_SECONDS.labels(stage).observe(milliseconds / 1e3)
+    telemetry.CACHE.labels(answer["cache"]).inc()
+    for what in answer["degraded"]:
+        telemetry.DEGRADED.labels(what).inc()
+    if answer["fallback"]:
+        telemetry.FALLBACKS.labels(answer["fallback"]).inc()
+
+
+def _summary(body: RecallRequest, answer: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: answer[name] for name in ("artifact_id", "cache", "degraded", "fallback", "timings_ms")}
+    return {
+        **kept,
+        "k": body.k,
+        "n_texts": len(body.texts),
+        "n_history": len(body.history),
+        "n_candidates": len(answer["candidates"]),
+        "n_missing": len(answer["missing_ids"]),
+    }

@@ -1,0 +1,52 @@
+"""Metrics and logs: names, labels and their set-up in one place. Never a user's text."""
+
+import logging
+import os
+import sys
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+REQUESTS = Counter("recall_requests", "Answers by route and status.", ["route", "status"])
+REQUEST_SECONDS = Histogram(
+    "recall_request_seconds", "From the request's first byte to the answer's.", ["route"], buckets=_BUCKETS
+)
+STAGE_SECONDS = Histogram(
+    "recall_stage_seconds", "Duration of a stage: encode, search, rescore.", ["stage"], buckets=_BUCKETS
+)
+CACHE = Counter("recall_cache", "Requests with text by outcome: hit, partial, miss, off.", ["outcome"])
+DEGRADED = Counter("recall_degraded", "Answers that left something out.", ["what"])
+FALLBACKS = Counter("recall_fallbacks", "Answers for users of whom nothing is known.", ["kind"])
+ERRORS = Counter("recall_errors", "Problems answered, by type word.", ["type"])
+CACHE_UP = Gauge("recall_redis_up", "1 while Redis answers, 0 while it fails.", multiprocess_mode="livemin")
+ARTIFACT_ITEMS = Gauge(
+    "recall_artifact_items", "Items of the artifact that is served.", ["artifact_id"], multiprocess_mode="livemax"
+)
+
+
+def exposition() -> bytes:
+    """Returns all metrics as Prometheus reads them, summed over the processes where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    return generate_latest(registry)
+
+
+def configure_logging(level: str) -> None:
+    """Sends one JSON line an event to stdout."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format='{"level": "warning", "event": "%(message)s"}')

@@ -1,0 +1,86 @@
+"""The time column as numbers that grow with time, whatever it holds: numbers, ISO 8601 dates, sortable text."""
+
+from array import array
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.cells import read_number
+from index_builder.rejects import RejectKind, RowError, show
+
+
+class TimeKind(StrEnum):
+    """How a time column is understood."""
+
+    NUMBER = "number"
+    DATE = "date"
+    TEXT = "text"
+
+
+class EventTimes:
+    """Collects the times of a table; the first one decides what the column holds.
+
+    Numbers, or strings that spell them, stay as they are: unix seconds, if they mean that. ISO 8601 dates
+    become unix seconds, in UTC where they name no zone. Other strings get their rank in sort order.
+
+    Attributes:
+        kind: How the column is understood; None before the first time.
+    """
+
+    def __init__(self, column: str) -> None:
+        self.kind: TimeKind | None = None
+        self._column = column
+        self._times = array("d")
+        self._codes: dict[str, int] = {}
+
+    def add(self, value: object) -> None:
+        """Adds the time of one row.
+
+        Raises:
+            RowError: There is no time, or it is of another kind than the first; nothing was added.
+        """
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise RowError(RejectKind.NO_TIME, f"{self._column} is missing; with a time column every row has a time")
+        kind = self.kind or _kind(value)
+        time = self._read(value, kind)
+        if time is None:
+            wanted = f"a {self.kind} as the first row has" if self.kind else "a number, an ISO 8601 date or a string"
+            raise RowError(RejectKind.WRONG_TYPE, f"{self._column} is {show(value)}, it has to be {wanted}")
+        self.kind = kind
+        self._times.append(time)
+
+    def to_array(self) -> NDArray[np.float64]:
+        """Returns the times in the order they were added, shape `(n,)`: seconds, numbers or dense ranks."""
+        times = np.array(self._times, dtype=np.float64)
+        if self.kind is not TimeKind.TEXT:
+            return times
+        ranks = np.empty(len(self._codes))
+        ranks[[self._codes[text] for text in sorted(self._codes)]] = np.arange(len(self._codes))
+        return ranks[times.astype(np.int64)]
+
+    def _read(self, value: object, kind: TimeKind) -> float | None:
+        if kind is TimeKind.NUMBER:
+            return read_number(value)
+        if not isinstance(value, str):
+            return None
+        if kind is TimeKind.DATE:
+            return _unix_seconds(value)
+        return self._codes.setdefault(value, len(self._codes))
+
+
+def _kind(value: object) -> TimeKind:
+    if read_number(value) is not None:
+        return TimeKind.NUMBER
+    if isinstance(value, str) and _unix_seconds(value) is not None:
+        return TimeKind.DATE
+    return TimeKind.TEXT
+
+
+def _unix_seconds(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,184 @@
+"""Reads the interactions, compactly: ids become integer codes while the table streams by.
+
+Knows the columns, not the catalogue: `RawInteractions.to_interactions` is given its ids.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.cells import read_id, read_number, read_text
+from index_builder.config import InteractionsConfig
+from index_builder.event_times import EventTimes, TimeKind
+from index_builder.rejects import EXAMPLES, RejectKind, Rejects, RowError, show
+from index_builder.tables import read_rows, require_columns
+from models.errors import DataError
+from models.training.interactions import Interactions
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownItems:
+    """What the interactions name and the catalogue doesn't have; left out, no error.
+
+    Attributes:
+        n_rows: Interactions with such an item.
+        n_ids: Distinct ids.
+        examples: The first few of them.
+    """
+
+    n_rows: int
+    n_ids: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawInteractions:
+    """Interactions as the table has them, before the catalogue's rows are known.
+
+    Attributes:
+        users: Positions in `user_ids`, shape `(n,)`.
+        items: Positions in `item_ids`, shape `(n,)`.
+        user_ids: Each user once, in the order of the table.
+        item_ids: Each item once, in the order of the table.
+        times: Bigger is later, shape `(n,)`; None without a time column.
+        time_kind: How the time column was understood; None without one.
+        texts: What users wrote, one entry an interaction; None without a text column.
+        n_rows: Rows read: good, bad and below the rating.
+        n_below_rating: Rows left out because they are rated below `min_rating`, or not rated.
+    """
+
+    users: NDArray[np.int32]
+    items: NDArray[np.int32]
+    user_ids: tuple[str, ...]
+    item_ids: tuple[str, ...]
+    times: NDArray[np.float64] | None
+    time_kind: TimeKind | None
+    texts: list[str | None] | None
+    n_rows: int
+    n_below_rating: int
+
+    @property
+    def named(self) -> Set[str]:
+        """Ids of the items that interactions name."""
+        return frozenset(self.item_ids)
+
+    def to_interactions(self, rows_by_id: Mapping[str, int]) -> tuple[Interactions, UnknownItems]:
+        """Returns the interactions with items of the catalogue, and what had to be left out.
+
+        Args:
+            rows_by_id: Rows of the catalogue by item id.
+
+        Raises:
+            DataError: No interaction is left.
+        """
+        rows_of_items = np.array([rows_by_id.get(item_id, -1) for item_id in self.item_ids], dtype=np.int64)
+        rows = rows_of_items[self.items]
+        known = rows >= 0
+        if not known.any():
+            raise DataError(
+                f"none of the {len(rows)} interactions names an item of the catalogue: they name "
+                f"{_first(self.item_ids)}; the catalogue has {_first(rows_by_id)}; make the item columns of "
+                "[interactions] and [catalogue] hold the same ids"
+            )
+        unknown_ids = [item_id for item_id in self.item_ids if item_id not in rows_by_id]
+        unknown = UnknownItems(int((~known).sum()), len(unknown_ids), tuple(unknown_ids[:EXAMPLES]))
+        kept_users, users = np.unique(self.users[known], return_inverse=True)
+        interactions = Interactions(
+            users=users.astype(np.int64),
+            user_ids=tuple(self.user_ids[user] for user in kept_users),
+            items=rows[known],
+            times=None if self.times is None else self.times[known],
+            texts=None if self.texts is None else tuple(self.texts[i] for i in np.flatnonzero(known)),
+        )
+        return interactions, unknown
+
+
+def read_interactions(config: InteractionsConfig, *, rejects: Rejects) -> RawInteractions:
+    """Reads every interaction that is a positive.
+
+    Args:
+        config: Where they are and which columns say what.
+        rejects: Takes the bad rows of this table, and of no other.
+
+    Raises:
+        DataError: The table can't be read, a configured column is in no row, more rows are bad than
+            `max_reject_share` allows, or no interaction is left.
+    """
+    columns = [config.user, config.item, config.time, config.text, config.rating]
+    wanted = [column for column in columns if column is not None]
+    require_columns(config.path, wanted)
+    collector = _Collector(config)
+    for row in read_rows(config.path, rejects, columns=wanted):
+        try:
+            collector.add(row.values)
+        except RowError as error:
+            rejects.add(error, file=row.file, line=row.line, row=row.values)
+    raw = collector.to_raw(rejects.total)
+    rejects.check_share(raw.n_rows, config.max_reject_share, "interactions")
+    if not len(raw.users):
+        raise DataError(
+            f"{config.path} holds no usable interaction in {raw.n_rows} rows, {raw.n_below_rating} of them below "
+            f"min_rating {config.min_rating}; mend it, or leave [interactions] out for a zero-shot artifact"
+        )
+    return raw
+
+
+class _Collector:
+    def __init__(self, config: InteractionsConfig) -> None:
+        self._config = config
+        self._users = array("i")
+        self._items = array("i")
+        self._user_codes: dict[str, int] = {}
+        self._item_codes: dict[str, int] = {}
+        self._times = None if config.time is None else EventTimes(config.time)
+        self._texts: list[str | None] | None = None if config.text is None else []
+        # A user's text often stands in each of the user's rows: it is kept once.
+        self._same_text: dict[str, str] = {}
+        self._n_below_rating = 0
+
+    def add(self, values: Mapping[str, object]) -> None:
+        """Adds one row; a RowError leaves no trace of it."""
+        config = self._config
+        user = read_id(values.get(config.user), config.user)
+        item = read_id(values.get(config.item), config.item)
+        if not self._is_positive(values):
+            self._n_below_rating += 1
+            return
+        text = "" if config.text is None else read_text(values.get(config.text), config.text)
+        if self._times is not None and config.time is not None:
+            self._times.add(values.get(config.time))
+        self._users.append(self._user_codes.setdefault(user, len(self._user_codes)))
+        self._items.append(self._item_codes.setdefault(item, len(self._item_codes)))
+        if self._texts is not None:
+            self._texts.append(self._same_text.setdefault(text, text) if text.strip() else None)
+
+    def to_raw(self, n_rejected: int) -> RawInteractions:
+        return RawInteractions(
+            users=np.array(self._users, dtype=np.int32),
+            items=np.array(self._items, dtype=np.int32),
+            user_ids=tuple(self._user_codes),
+            item_ids=tuple(self._item_codes),
+            times=None if self._times is None else self._times.to_array(),
+            time_kind=None if self._times is None else self._times.kind,
+            texts=self._texts,
+            n_rows=len(self._users) + self._n_below_rating + n_rejected,
+            n_below_rating=self._n_below_rating,
+        )
+
+    def _is_positive(self, values: Mapping[str, object]) -> bool:
+        config = self._config
+        if config.rating is None or config.min_rating is None:
+            return True
+        value = values.get(config.rating)
+        rating = read_number(value)
+        if rating is None and value is not None:
+            raise RowError(RejectKind.WRONG_TYPE, f"{config.rating} is {show(value)}, it has to be a number")
+        return rating is not None and rating >= config.min_rating
+
+
+def _first(ids: Iterable[str]) -> str:
+    return ", ".join(repr(item_id) for item_id in islice(ids, EXAMPLES))

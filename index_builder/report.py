@@ -1,0 +1,91 @@
+"""What a build says when it is done: a value, its JSON and its lines for a person."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import BaseModel, ConfigDict
+
+from models.types import JsonValue
+
+
+class InteractionCounts(BaseModel):
+    """What became of the interaction rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n_rows: int
+    n_used: int
+    n_users: int
+    n_below_min_rating: int
+    n_unknown_items: int
+
+
+class BuildReport(BaseModel):
+    """The report of one build; its JSON form is stable and documented in docs/building.md.
+
+    Attributes:
+        artifact_id: The artifact that is live now.
+        artifacts: The folder it is in.
+        n_items: Items in it.
+        n_rows: Catalogue rows read.
+        n_encoded: Texts that the encoder read now.
+        n_reused: Items whose embedding was there already.
+        index: Kind and parameters.
+        interactions: Counts; null without interactions.
+        quality: What was measured.
+        rejects: By table: counts by kind, share, examples, the rejects file.
+        warnings: What a person should look at.
+        seconds: Duration of each stage.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    artifact_id: str
+    artifacts: str
+    n_items: int
+    n_rows: int
+    n_encoded: int
+    n_reused: int
+    index: dict[str, JsonValue]
+    interactions: InteractionCounts | None
+    quality: dict[str, JsonValue]
+    rejects: dict[str, dict[str, JsonValue]]
+    warnings: list[str]
+    seconds: dict[str, float]
+
+    def lines(self) -> list[str]:
+        """Returns the report for a person, a line each."""
+        lines = [f"warning: {warning}" for warning in self.warnings]
+        for table, rejects in self.rejects.items():
+            if rejects["rejected"]:
+                lines.append(f"rejected {rejects['rejected']} {table} rows {rejects['counts']}, see {rejects['file']}")
+        if self.interactions:
+            counts = self.interactions
+            lines.append(
+                f"{counts.n_used} of {counts.n_rows} interactions by {counts.n_users} users used"
+                f" ({counts.n_unknown_items} name unknown items, {counts.n_below_min_rating} are rated too low)"
+            )
+        measured = ", ".join(f"{name} {value}" for name, value in self.quality.items())
+        stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
+        lines += [
+            f"{self.n_items} items ({self.n_encoded} texts encoded, {self.n_reused} embeddings reused)",
+            f"index {self.index['kind']}: {measured}",
+            f"seconds: {stages}",
+            f"artifact {self.artifact_id} is live in {self.artifacts}",
+        ]
+        return lines
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measures the block as one stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)

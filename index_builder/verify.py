@@ -1,0 +1,62 @@
+"""What is checked before an artifact goes live, and by `verify` at any time after."""
+
+from pathlib import Path
+
+import numpy as np
+
+from models.artifact import Artifact, check_probe, open_artifact
+from models.encoder import EncoderLoader, load_encoder
+from models.errors import ArtifactMismatchError
+from models.item_index import ItemIndex
+from models.types import Matrix
+
+_K = 100
+_QUERIES = 200
+_ROUND_TRIPS = 50
+
+
+def verify_artifact(folder: Path, *, load: EncoderLoader = load_encoder) -> Artifact:
+    """Opens an artifact as a service would and checks more: the probe, and that items find themselves.
+
+    Raises:
+        ArtifactError: What is wrong, naming the file or field.
+    """
+    artifact = open_artifact(folder)
+    check_probe(load(artifact.encoder_folder, artifact.manifest.encoder, 1), artifact.manifest)
+    _check_ids(artifact)
+    return artifact
+
+
+def measure_ann_recall(index: ItemIndex, queries: Matrix, *, seed: int = 0) -> float:
+    """Returns ann_recall@100 in [0, 1]: the mean share of the exact neighbours that the index finds.
+
+    Args:
+        index: What is measured.
+        queries: Vectors to draw up to 200 queries from, shape `(n, dim)`.
+        seed: Of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(queries), size=min(_QUERIES, len(queries)), replace=False)
+    k = min(_K, len(index))
+    shares = []
+    for row in drawn:
+        exact, _ = index.search_exact(queries[row], k)
+        found, _ = index.search(queries[row], k)
+        shares.append(len(np.intersect1d(exact, found)) / k)
+    return float(np.mean(shares))
+
+
+def _check_ids(artifact: Artifact) -> None:
+    if len(artifact.rows) != len(artifact.item_ids):
+        raise ArtifactMismatchError(
+            f"artifact {artifact.manifest.artifact_id}: {len(artifact.item_ids)} ids, {len(artifact.rows)} of them"
+            " distinct; rebuild the artifact"
+        )
+    for row in np.linspace(0, len(artifact.item_ids) - 1, num=_ROUND_TRIPS, dtype=np.int64):
+        vector = np.asarray(artifact.embeddings[row])
+        _, scores = artifact.index.search(vector, 1)
+        if scores[0] < vector @ vector - 1e-3:
+            raise ArtifactMismatchError(
+                f"artifact {artifact.manifest.artifact_id}: item {artifact.item_ids[row]!r} is not found by its own"
+                f" vector (best score {scores[0]:.4f}, own {vector @ vector:.4f}); rebuild the artifact"
+            )

@@ -1,0 +1,138 @@
+"""The item index: FAISS behind two verbs, build and search. Rows and inner products; bigger is better.
+
+Knows no item ids. Exact ("flat") or HNSW; whatever rows are made ineligible, a search returns
+min(k, eligible rows) of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+
+from models.errors import ArtifactCorruptError
+from models.types import Mask, Matrix, Rows, Vector
+
+IndexKind = Literal["flat", "hnsw"]
+
+# Below this share of eligible rows an HNSW walk meets mostly ineligible ones: scanning them all is faster.
+_SCAN_BELOW_SHARE = 0.1
+
+
+class ItemIndex:
+    """An index over item vectors.
+
+    Args:
+        index: A FAISS index with metric inner product, flat or HNSW over flat storage.
+        kind: Which of the two.
+    """
+
+    def __init__(self, index: Any, kind: IndexKind) -> None:  # noqa: ANN401  # faiss ships no types
+        self._index = index
+        self._flat = faiss.downcast_index(index.storage) if kind == "hnsw" else index
+        self.kind: IndexKind = kind
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the item vectors."""
+        return int(self._index.d)
+
+    def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
+        """Returns the rows with the largest inner products and these, best first, equal ones by row.
+
+        Args:
+            query: Shape `(dim,)`.
+            k: How many rows; there are min(k, eligible rows) in the answer.
+            eligible: Which rows may be returned, shape `(n_items,)`; None means all.
+        """
+        n_eligible = len(self) if eligible is None else int(eligible.sum())
+        k = min(k, n_eligible)
+        if k == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if self.kind == "hnsw" and n_eligible >= max(k, _SCAN_BELOW_SHARE * len(self)):
+            rows, scores = self._walk(query, k, eligible)
+            if len(rows) == k:
+                return rows, scores
+        return self._scan(query, k, eligible)
+
+    def search_exact(self, query: Vector, k: int) -> tuple[Rows, Vector]:
+        """Returns what `search` would, from all item vectors: the oracle for `ann_recall`."""
+        return self._scan(query, min(k, len(self)), None)
+
+    def save(self, path: Path) -> None:
+        """Writes the index as a FAISS file."""
+        faiss.write_index(self._index, str(path))
+
+    def _walk(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
+        ef_search = max(int(self._index.hnsw.efSearch), 2 * k)
+        with _selector(eligible) as selector:
+            parameters = faiss.SearchParametersHNSW(efSearch=ef_search, sel=selector)
+            scores, rows = self._index.search(query[None], k, params=parameters)
+        found = rows[0] >= 0
+        return _ordered(rows[0][found], scores[0][found])
+
+    def _scan(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
+        with _selector(eligible) as selector:
+            scores, rows = self._flat.search(query[None], k, params=faiss.SearchParameters(sel=selector))
+        return _ordered(rows[0], scores[0])
+
+
+@contextmanager
+def _selector(eligible: Mask | None) -> Iterator[Any]:
+    """Yields FAISS' selector of the eligible rows; FAISS keeps only a pointer, so the bits live as long."""
+    if eligible is None:
+        yield None
+        return
+    bits = np.packbits(eligible, bitorder="little")
+    yield faiss.IDSelectorBitmap(len(eligible), faiss.swig_ptr(bits))
+
+
+def build_index(vectors: Matrix, kind: IndexKind, *, params: Mapping[str, int]) -> ItemIndex:
+    """Builds an index.
+
+    Args:
+        vectors: Item vectors, shape `(n_items, dim)`.
+        kind: "flat" searches exactly, "hnsw" a graph.
+        params: For "hnsw": `m`, `ef_construction`, `ef_search`.
+    """
+    dim = vectors.shape[1]
+    if kind == "flat":
+        index = faiss.IndexFlatIP(dim)
+    else:
+        index = faiss.IndexHNSWFlat(dim, params["m"], faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = params["ef_construction"]
+        index.hnsw.efSearch = params["ef_search"]
+    index.add(np.ascontiguousarray(vectors))
+    return ItemIndex(index, kind)
+
+
+def load_index(path: Path, kind: IndexKind, *, dim: int, n_items: int) -> ItemIndex:
+    """Opens an index file, memory-mapped where FAISS can.
+
+    Raises:
+        ArtifactCorruptError: The file is no such index.
+    """
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise ArtifactCorruptError(f"{path.name} is no FAISS index ({error}); rebuild the artifact") from error
+    expected = {"flat": faiss.IndexFlatIP, "hnsw": faiss.IndexHNSWFlat}[kind]
+    if not isinstance(index, expected) or (index.d, index.ntotal) != (dim, n_items):
+        raise ArtifactCorruptError(
+            f"{path.name} is a {type(index).__name__} of {index.ntotal} × {index.d}, the manifest says {kind},"
+            f" {n_items} × {dim}; rebuild the artifact"
+        )
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:
+        raise ArtifactCorruptError(f"{path.name} has metric {index.metric_type}, not inner product; rebuild it")
+    return ItemIndex(index, kind)
+
+
+def _ordered(rows: Rows, scores: Vector) -> tuple[Rows, Vector]:
+    """Returns both sorted by falling score, equal scores by rising row."""
+    order = np.lexsort((rows, -scores))
+    return rows[order].astype(np.int64), scores[order].astype(np.float32)

@@ -1,0 +1,143 @@
+"""User vector → pool → exclusions → head → k, once, for the service, the evaluation and the gate alike.
+
+Works on vectors and rows; knows no text, no item ids, no HTTP.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from models.artifact import Artifact
+from models.matching import UserEmbeddings
+from models.types import Mask, Matrix, Rows, Vector
+
+Fallback = Literal["popular", "centre"]
+
+_POOL_FACTOR, _POOL_MIN, _POOL_MAX = 5, 200, 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuery:
+    """One request, encoded; oldest first in texts and history.
+
+    Attributes:
+        texts: Embeddings of the user's texts, shape `(t, dim)`.
+        history: Rows of the consumed items, shape `(h,)`.
+        weights: Weight of each, shape `(h,)`.
+        excluded: Rows that must not be returned, shape `(e,)`.
+        k: How many candidates.
+    """
+
+    texts: Matrix
+    history: Rows
+    weights: Vector
+    excluded: Rows
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What the index hands to the head, best first.
+
+    Attributes:
+        user_vector: Shape `(dim,)`; None where popularity chose the pool.
+        rows: Shape `(n,)`.
+        recall_scores: Shape `(n,)`.
+        fallback: What stood in for a user of whom nothing is known.
+    """
+
+    user_vector: Vector | None
+    rows: Rows
+    recall_scores: Vector
+    fallback: Fallback | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Candidates, best first, as parallel arrays of shape `(k,)`.
+
+    Attributes:
+        rows: The items.
+        scores: What the order follows.
+        recall_scores: Inner products from the index.
+        relation_scores: The head's output; None where it didn't act.
+        fallback: What stood in for a user of whom nothing is known.
+    """
+
+    rows: Rows
+    scores: Vector
+    recall_scores: Vector
+    relation_scores: Vector | None
+    fallback: Fallback | None
+
+
+class Recaller:
+    """Finds candidates in one artifact."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._matching = artifact.manifest.matching
+        self._by_popularity = _popularity_order(artifact.popularity)
+        self._centre = None if self._by_popularity is not None else _centre(artifact.embeddings)
+
+    def recall(self, query: UserQuery, *, rescore: bool = True) -> Recalled:
+        """Returns exactly min(k, items not excluded) candidates."""
+        pool = self.search(query, size=pool_size(query.k) if rescore else query.k)
+        return self.rescore(pool, query.k) if rescore else first(pool, query.k)
+
+    def search(self, query: UserQuery, *, size: int) -> Pool:
+        """Returns the pool: the min(size, items not excluded) best items for the user vector."""
+        eligible: Mask | None = None
+        if len(query.excluded):
+            eligible = np.ones(len(self._artifact.index), np.bool_)
+            eligible[query.excluded] = False
+        user_vector = self._user_vector(query)
+        if user_vector is None and self._by_popularity is not None:
+            return self._popular(self._by_popularity, size, eligible)
+        fallback: Fallback | None = None
+        if user_vector is None:
+            user_vector, fallback = self._centre, "centre"
+        assert user_vector is not None
+        rows, scores = self._artifact.index.search(user_vector, size, eligible=eligible)
+        return Pool(user_vector, rows, scores, fallback)
+
+    def rescore(self, pool: Pool, k: int) -> Recalled:
+        """Returns the pool's k best by the relation head."""
+        if pool.user_vector is None:
+            return first(pool, k)
+        vectors = self._artifact.embeddings[pool.rows]
+        relation = self._artifact.head.score(pool.user_vector, vectors, pool.rows)
+        best = np.argsort(-relation, kind="stable")[:k]
+        return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
+
+    def _user_vector(self, query: UserQuery) -> Vector | None:
+        history = self._artifact.embeddings[query.history]
+        return self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights))
+
+    def _popular(self, order: Rows, size: int, eligible: Mask | None) -> Pool:
+        rows = order if eligible is None else order[eligible[order]]
+        popularity = self._artifact.popularity
+        return Pool(None, rows[:size], popularity[rows[:size]] / popularity.max(), "popular")
+
+
+def pool_size(k: int) -> int:
+    """Returns how many items the index hands to the head for k candidates."""
+    return max(k, min(max(_POOL_FACTOR * k, _POOL_MIN), _POOL_MAX))
+
+
+def first(pool: Pool, k: int) -> Recalled:
+    """Returns the pool's k best by recall score, without the head."""
+    scores = pool.recall_scores[:k]
+    return Recalled(pool.rows[:k], scores, scores, None, pool.fallback)
+
+
+def _popularity_order(popularity: Vector) -> Rows | None:
+    return np.argsort(-popularity, kind="stable").astype(np.int64) if popularity.any() else None
+
+
+def _centre(embeddings: Matrix) -> Vector:
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    norm = float(np.linalg.norm(mean))
+    centre: Vector = (mean / norm if norm > 0 else mean).astype(np.float32)
+    return centre

@@ -70,7 +70,6 @@ class EncoderConfig(_Section):
         "float32",
         description="Item-side precision; a lower one is used only where it equals float32 to cosine .9999.",
     )
-    batch_size: int = Field(32, ge=1, description="Texts a forward pass.")
 
 
 class IndexConfig(_Section):

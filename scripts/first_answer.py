@@ -9,6 +9,7 @@ REQUEST = {"text": "web framework to build HTTP JSON APIs in python", "k": 5, "w
 
 
 def main() -> int:
+    """Asks the service at the URL on the command line."""
     *flags, url = sys.argv[1:]
     if flags == ["--ready"]:
         return ready(url)
@@ -23,6 +24,7 @@ def main() -> int:
 
 
 def ready(url: str) -> int:
+    """Returns exit code 0 once the service can answer."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=5):
             return 0

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +45,6 @@ def store(demo: Path) -> ArtifactStore:
 
 
 @pytest.fixture(scope="session")
-def engine(built_demo: Path) -> Iterator[Engine]:
+def engine(built_demo: Path) -> Engine:
     """The live artifact of the small demo, opened."""
-    yield open_engine(ArtifactStore(built_demo / "artifacts"), threads=1, load=load_fake)
+    return open_engine(ArtifactStore(built_demo / "artifacts"), threads=1, load=load_fake)

@@ -1,0 +1,1 @@
+"""Benchmarks: they start what they measure, check every answer, and print quality beside speed."""

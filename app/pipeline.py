@@ -15,7 +15,7 @@ from app.text_vectors import TextVectors, TextVectorsAnswer
 from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
 from models.recaller import Recalled, UserQuery, first, pool_size
 from models.text import is_cut
-from models.types import Vector
+from models.types import Matrix, Vector
 
 
 @dataclass(slots=True)
@@ -117,9 +117,7 @@ class RecallPipeline:
         clock.lap("encode", start)
         return vectors
 
-    def _query(
-        self, request: RecallRequest, texts: np.ndarray[Any, np.dtype[np.float32]]
-    ) -> tuple[UserQuery, list[str]]:
+    def _query(self, request: RecallRequest, texts: Matrix) -> tuple[UserQuery, list[str]]:
         rows, history = self.engine.artifact.rows, request.history_items
         known = [(rows[item.id], item.weight) for item in history[-MAX_HISTORY:] if item.id in rows]
         named = [item.id for item in history]

@@ -1,0 +1,126 @@
+"""Nothing of the future is in the past, whatever the table looks like."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.errors import DataError
+from models.training.interactions import Interactions
+from models.training.split import Split, events_by_user, holdout_of, split
+
+ROWS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 19), st.integers(0, 50)), min_size=30, max_size=200)
+
+
+def table(
+    rows: list[tuple[int, int, int]], *, timed: bool = True, texts: list[str | None] | None = None
+) -> Interactions:
+    users, items, times = (np.array(column) for column in zip(*rows, strict=True))
+    return Interactions(
+        users=users.astype(np.int64),
+        user_ids=tuple(f"u{user}" for user in range(10)),
+        items=items.astype(np.int64),
+        times=times.astype(np.float64) if timed else None,
+        texts=tuple(texts) if texts else None,
+    )
+
+
+def pairs(interactions: Interactions) -> set[tuple[int, int]]:
+    return set(zip(interactions.users.tolist(), interactions.items.tolist(), strict=True))
+
+
+@given(ROWS)
+def test_clock_keeps_the_past_before_every_target(rows: list[tuple[int, int, int]]) -> None:
+    """The newest time that is fitted on lies before the oldest that is asked for."""
+    interactions = table(rows)
+    assert interactions.times is not None
+    try:
+        result = split(interactions, holdout="clock")
+    except DataError:
+        return
+    assert result.past.times is not None
+    newest = result.past.times.max()
+    for case in result.cases:
+        own = interactions.users == case.user
+        later = own & (interactions.times > newest)
+        assert set(case.targets) <= set(interactions.items[later].tolist())
+        assert set(case.history) <= set(interactions.items[own & (interactions.times <= newest)].tolist())
+        assert not set(case.targets) & set(case.history)
+
+
+@given(ROWS)
+def test_last_takes_the_last_of_each(rows: list[tuple[int, int, int]]) -> None:
+    interactions = table(rows)
+    try:
+        result = split(interactions, holdout="last")
+    except DataError:  # everybody only repeats one item
+        return
+    for case in result.cases:
+        events = events_by_user(interactions)[case.user]
+        assert case.targets.tolist() == [events.items[-1]]
+        assert case.history.tolist() == events.items[:-1].tolist()
+    assert len(result.past) == len(interactions) - len(result.cases)
+
+
+@given(ROWS, st.integers(0, 5))
+def test_unseen_users_have_no_row_in_the_past(rows: list[tuple[int, int, int]], seed: int) -> None:
+    interactions = table(rows, timed=False)
+    try:
+        result = split(interactions, share=0.3, seed=seed)
+    except DataError:
+        return
+    assert result.holdout == "users"
+    assert not {case.user for case in result.cases} & set(result.past.users.tolist())
+    assert all(case.is_new_user for case in result.cases)
+
+
+def test_a_seed_repeats_and_another_differs() -> None:
+    rows = [(user, item, 0) for user in range(10) for item in range(user, user + 5)]
+
+    def drawn(result: Split) -> list[tuple[int, list[int]]]:
+        return [(case.user, case.targets.tolist()) for case in result.cases]
+
+    interactions = table(rows, timed=False)
+    assert drawn(split(interactions, share=0.5, seed=1)) == drawn(split(interactions, share=0.5, seed=1))
+    assert drawn(split(interactions, share=0.5, seed=1)) != drawn(split(interactions, share=0.5, seed=2))
+
+
+def test_the_text_of_a_target_is_never_an_input() -> None:
+    rows = [(0, 1, 1), (0, 2, 2), (0, 3, 3)]
+    result = split(table(rows, texts=["one", None, "three"]), holdout="last")
+    (case,) = result.cases
+    assert case.texts == ("one",)
+    assert case.targets.tolist() == [3]
+
+
+def test_a_text_on_every_row_is_a_stated_need() -> None:
+    """It may be used: by text alone for all items, and beside the history for the hidden one."""
+    rows = [(0, item, 0) for item in range(3)] + [(1, item, 0) for item in range(3)] + [(2, 9, 0)]
+    result = split(table(rows, timed=False, texts=["need"] * 3 + ["a", "b", "c", "d"]), share=1)
+    with pytest.raises(StopIteration):
+        next(case for case in result.cases if case.user == 1 and case.task == "text")
+    by_text = next(case for case in result.cases if case.user == 0 and case.task == "text")
+    assert (by_text.texts, by_text.history.tolist(), by_text.targets.tolist()) == (("need",), [], [0, 1, 2])
+    by_history = next(case for case in result.cases if case.user == 1)
+    assert len(by_history.history) == len(by_history.texts) == 2
+
+
+def test_positions_are_no_clock() -> None:
+    positions = table([(user, user + step, step) for user in range(10) for step in range(4)])
+    clock = table([(user, user + step, 100 * user + step) for user in range(10) for step in range(4)])
+    assert holdout_of(positions) == "last"
+    assert holdout_of(clock) == "clock"
+    assert holdout_of(table([(0, 0, 0)], timed=False)) == "users"
+
+
+def test_equal_times_do_not_depend_on_the_order_of_the_table() -> None:
+    rows = [(0, item, 7) for item in range(8)]
+    forward = events_by_user(table(rows))[0].items.tolist()
+    backward = events_by_user(table(rows[::-1]))[0].items.tolist()
+    assert forward == backward
+    assert forward != sorted(forward)
+
+
+def test_too_little_is_an_error_that_says_so() -> None:
+    with pytest.raises(DataError, match="2 interactions"):
+        split(table([(0, 1, 1), (1, 2, 1)]), holdout="last")

@@ -1,0 +1,51 @@
+"""One table for every way of ranking."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.training.judge import best_rows, judge, rank_by_scores, slices
+from models.training.split import Case
+from models.types import Matrix
+
+EMBEDDINGS = np.eye(6, dtype=np.float32)
+POPULARITY = np.array([5, 4, 3, 2, 1, 0], np.float32)
+
+
+def case(history: list[int], targets: list[int], *, new: bool = False) -> Case:
+    return Case(0, "history", np.array(history, np.int64), (), np.array(targets), is_new_user=new)
+
+
+class ByPopularity:
+    def scores(self, cases: Sequence[Case]) -> Matrix:
+        return np.tile(POPULARITY, (len(cases), 1))
+
+
+def test_ranking_leaves_the_history_out_and_fills_short_lists() -> None:
+    ranked = rank_by_scores(ByPopularity(), [case([0, 2], [1]), case([], [5])], 8)
+    assert ranked.tolist() == [[1, 3, 4, 5, -1, -1, -1, -1], [0, 1, 2, 3, 4, 5, -1, -1]]
+
+
+def test_equal_scores_come_in_item_order() -> None:
+    assert best_rows(np.zeros((1, 6), np.float32), 3).tolist() == [[0, 1, 2]]
+
+
+def test_figures_of_a_hand_worked_ranking() -> None:
+    """The first case finds its only target at rank 1, the second one of its two at rank 6."""
+    cases = [case([0], [1]), case([], [5, 3])]
+    ranked = rank_by_scores(ByPopularity(), cases, 100)
+    judged = judge(ranked, cases, popularity=POPULARITY, embeddings=EMBEDDINGS)
+    assert judged.figures["recall@10"] == (1 + 1) / 2
+    assert judged.figures["mrr@10"] == (1 + 1 / 4) / 2
+    assert judged.figures["precision@10"] == (1 / 10 + 2 / 10) / 2
+    assert judged.figures["coverage@10"] == 1
+    assert judged.figures["diversity@10"] == 1
+
+
+def test_slices_by_user_item_and_history() -> None:
+    masks = slices([case([0], [1]), case([0, 1, 2, 3], [5]), case([], [0], new=True)], POPULARITY)
+    assert masks["warm user, warm item"].tolist() == [True, False, False]
+    assert masks["warm user, cold item"].tolist() == [False, True, False]
+    assert masks["cold user, warm item"].tolist() == [False, False, True]
+    assert masks["history 4+"].tolist() == [False, True, False]
+    assert "cold user, cold item" not in masks

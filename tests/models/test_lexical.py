@@ -1,0 +1,58 @@
+"""Terms of many scripts, and lexical vectors that serve as they were fitted."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.lexical import Lexicon, terms
+from models.training.lexical import fit_lexicon
+
+TEXTS = ["red apple pie", "green apple tart", "blue bicycle wheel", "bicycle bell, blue", "apple tree"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Red Apple_Pie 3.5", ["red", "apple", "pie", "3", "5"]),
+        ("山道を歩く", ["山道", "道を", "を歩", "歩く"]),
+        ("木 and 자전거", ["木", "and", "자전", "전거"]),
+        ("حذاء خفيف", ["حذاء", "خفيف"]),
+        ("🚲 !?", []),
+    ],
+)
+def test_terms(text: str, expected: list[str]) -> None:
+    assert terms(text) == expected
+
+
+def test_a_hand_worked_vector() -> None:
+    """Two terms with loadings (2, 0) and (0, 1); the first occurs e times as a count of 1, the second twice."""
+    lexicon = Lexicon({"a": 0, "b": 1}, np.array([[2, 0], [0, 1]], np.float32))
+    expected = np.array([2, 1 + np.log(2)])
+    np.testing.assert_allclose(lexicon.vector("a b b c"), expected / np.linalg.norm(expected), rtol=1e-6)
+    np.testing.assert_array_equal(lexicon.vector("unknown"), [0, 0])
+
+
+def test_fitted_vectors_are_the_projected_tfidf() -> None:
+    """The serving code gives scikit-learn's own transform, up to length."""
+    fit = fit_lexicon(TEXTS, dim=3)
+    assert fit is not None
+    loadings = fit.lexicon.projection  # idf * V
+    vectors = fit.vectors(TEXTS)
+    assert vectors.shape == (5, loadings.shape[1])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    cosines = vectors @ vectors.T
+    assert cosines[0, 1] > cosines[0, 2]
+    assert cosines[2, 3] > cosines[2, 0]
+
+
+@pytest.mark.parametrize("texts", [["", ""], ["same"], ["!", "?"]])
+def test_too_few_terms_fit_nothing(texts: list[str]) -> None:
+    assert fit_lexicon(texts) is None
+
+
+@given(st.text())
+def test_terms_are_lower_case_and_hold_no_blank(text: str) -> None:
+    for term in terms(text):
+        assert term == term.lower()
+        assert not any(character.isspace() for character in term)

@@ -37,6 +37,11 @@ class Breaker:
         """The newest attempt that ended failed."""
         return self._in_a_row > 0
 
+    @property
+    def is_open(self) -> bool:
+        """Attempts are refused, but for probes."""
+        return self._in_a_row >= self._limit
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Lets the body run and counts how it ends.
@@ -44,7 +49,7 @@ class Breaker:
         Raises:
             BreakerOpenError: The body was not run.
         """
-        if self._in_a_row >= self._limit:
+        if self.is_open:
             now = self._clock()
             if now < self._next_probe:
                 raise BreakerOpenError

@@ -21,12 +21,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse, RedisError
 
 from app.breaker import Breaker
+from app.joined_reads import JoinedReads
 from models.errors import ConfigError
 
 HalfVector: TypeAlias = NDArray[np.float16]
 """One vector in the precision in which it is kept, shape `(dim,)`."""
 
 _REDIS_PREFIX = b"recall:v1:"
+_MAX_CONNECTIONS = 4
+# No answer waits for a write, so a busy loop needn't make it fail.
+_WRITE_PATIENCE = 5
+# Such a read takes the event loop a few milliseconds.
+_MAX_KEYS_A_READ = 256
 # Rounding to float16 moves a unit vector's length by 5e-4 at most.
 _NORM_TOLERANCE = 2e-3
 
@@ -108,15 +114,15 @@ class MemoryCache:
 class RedisCache:
     """Entries in Redis, shared by the processes that name it, with a time limit on everything.
 
-    Opens no connection before the first use. A call that is cancelled closes the connection it used, so that
-    no later call reads its reply.
+    Opens no connection before the first use. A call that runs out of time closes the connection it used, so
+    that no later call reads its reply.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`.
         dim: Length of the vectors; an entry of another length is a miss.
         ttl_seconds: Redis forgets an entry so long after it was written.
-        timeout_seconds: Most that one call may take, waiting for a connection and connecting included.
-        max_connections: Connections at most; a call waits while all are in use.
+        timeout_seconds: Most that one read may take, connecting included; a write, for which no answer waits, may
+            take five times as long.
         breaker: When to stop trying; by default from 5 failures in a row on, with one probe every 2 s.
 
     Raises:
@@ -130,13 +136,12 @@ class RedisCache:
         dim: int,
         ttl_seconds: int,
         timeout_seconds: float = 0.02,
-        max_connections: int = 16,
         breaker: Breaker | None = None,
     ) -> None:
         try:
             pool = BlockingConnectionPool.from_url(
                 url,
-                max_connections=max_connections,
+                max_connections=_MAX_CONNECTIONS,
                 timeout=None,  # these waits end with timeout_seconds
                 socket_timeout=None,
                 socket_connect_timeout=1.0,  # bounds the closing of a connection
@@ -152,6 +157,8 @@ class RedisCache:
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
         self._breaker = breaker or Breaker(5, 2.0)
+        # One connection reads and one writes, however many ask: the loop is the narrow place, not Redis.
+        self._reads = JoinedReads(self._read, _MAX_KEYS_A_READ)
         self._write_failed = False
         self._reported_down = False
 
@@ -161,23 +168,16 @@ class RedisCache:
         return not (self._breaker.failing or self._write_failed)
 
     async def get_many(self, keys: Sequence[bytes]) -> list[CachedText | None]:
-        """Gives the entry of each key in one round trip, None where there is none that can be trusted.
+        """Gives the entry of each key, None where there is none that can be trusted.
+
+        One round trip, shared with those who ask at the same time.
 
         Raises:
             CacheUnavailableError: Redis failed, took too long, or wasn't asked because it failed before.
         """
         if not keys:
             return []
-
-        async def read() -> list[CachedText | None]:
-            values = await self._client.mget([_REDIS_PREFIX + key for key in keys])
-            if len(values) != len(keys):
-                raise InvalidResponse(f"{len(values)} values for {len(keys)} keys")
-            return [CachedText.from_bytes(value, self._dim) if isinstance(value, bytes) else None for value in values]
-
-        entries = await self._guarded(read)
-        self._report_recovery()
-        return entries
+        return await self._reads.get_many(keys)
 
     async def put_many(self, entries: Mapping[bytes, CachedText]) -> None:
         """Writes the entries in one round trip.
@@ -192,35 +192,49 @@ class RedisCache:
             pipeline.set(_REDIS_PREFIX + key, entry.to_bytes(), ex=self._ttl_seconds)
         try:
             # A full Redis still reads well: its refusals are no failures to the breaker.
-            replies = await self._guarded(lambda: pipeline.execute(raise_on_error=False))
+            replies = await self._guarded(
+                lambda: pipeline.execute(raise_on_error=False), _WRITE_PATIENCE * self._timeout_seconds
+            )
         except CacheUnavailableError:
             self._write_failed = True
             raise
         refusal = next((reply for reply in replies if reply is not True), None)
         self._write_failed = refusal is not None
         if refusal is not None:
-            raise self._unavailable(refusal)
+            raise self._unavailable(refusal, lasting=True)
         self._report_recovery()
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Waits for the last read and closes the connections."""
+        await self._reads.aclose()
         with suppress(RedisError):
             await self._client.aclose()
 
-    async def _guarded(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _read(self, keys: list[bytes]) -> list[CachedText | None]:
+        async def mget() -> list[CachedText | None]:
+            values = await self._client.mget([_REDIS_PREFIX + key for key in keys])
+            if len(values) != len(keys):
+                raise InvalidResponse(f"{len(values)} values for {len(keys)} keys")
+            return [CachedText.from_bytes(value, self._dim) if isinstance(value, bytes) else None for value in values]
+
+        entries = await self._guarded(mget, self._timeout_seconds)
+        self._report_recovery()
+        return entries
+
+    async def _guarded(self, call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
         try:
             with self._breaker.attempt():
-                async with asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(seconds):
                     return await call()
         except Exception as error:  # what isn't Redis at the other end makes the client raise anything
-            raise self._unavailable(error) from error
+            raise self._unavailable(error, lasting=self._breaker.is_open) from error
 
-    def _unavailable(self, reason: object) -> CacheUnavailableError:
+    def _unavailable(self, reason: object, *, lasting: bool) -> CacheUnavailableError:
         # The repr of redis' errors lacks their message.
-        words = f"{type(reason).__name__}: {reason}"
-        if not self._reported_down:
+        words = f"{type(reason).__name__} {reason}".strip()
+        if lasting and not self._reported_down:
             self._reported_down = True
-            _log.warning("cache_unavailable", error=words)
+            _log.warning("cache_unavailable", error=words, timeout_seconds=self._timeout_seconds)
         return CacheUnavailableError(f"Redis gave no usable answer: {words}")
 
     def _report_recovery(self) -> None:

@@ -106,7 +106,7 @@ class TextVectors:
         landed = await asyncio.gather(*map(asyncio.shield, flights.values()))
         entries.update(zip(flights, landed, strict=True))
         degraded = bool(wanted) and (read_failed or self._remote_failing())
-        if degraded:
+        if degraded and self._writer is None:
             # Where memory answers everything, only a write can find out that Redis is back; and it may have
             # come back empty.
             self._write_later(entries)

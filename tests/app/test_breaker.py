@@ -50,12 +50,14 @@ def test_failures_in_a_row_open_it(breaker):
     fail(breaker)
     fail(breaker)
     assert breaker.failing
+    assert not breaker.is_open
     succeed(breaker)
     assert not breaker.failing
     for _ in range(3):
         fail(breaker)
     assert refuses(breaker)
     assert breaker.failing
+    assert breaker.is_open
 
 
 def test_one_probe_at_a_time_and_a_success_closes_it(breaker, clock):

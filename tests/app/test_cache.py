@@ -222,12 +222,14 @@ async def test_hung_then_resumed_gives_right_answers(server):
 
 
 @pytest.mark.redis
-async def test_a_cancelled_call_leaves_no_unread_reply_behind(server):
-    async with aclosing(redis_cache(server.url, max_connections=1)) as cache:
+@pytest.mark.parametrize("verb", ["read", "write"])
+async def test_a_cancelled_call_leaves_no_unread_reply_behind(server, verb):
+    async with aclosing(redis_cache(server.url)) as cache:
         first, second = entry(1, 0, 0, 0), entry(0, 1, 0, 0)
         await cache.put_many({b"first": first, b"second": second})
         server.pause()
-        call = asyncio.create_task(cache.get_many([b"first"]))
+        asked = cache.get_many([b"first"]) if verb == "read" else cache.put_many({b"first": first})
+        call = asyncio.create_task(asked)
         await asyncio.sleep(SHORT)  # the question is on its way
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -241,9 +243,7 @@ async def test_a_cancelled_call_leaves_no_unread_reply_behind(server):
 
 @pytest.mark.redis
 async def test_a_call_that_timed_out_leaves_no_unread_reply_behind(server):
-    async with aclosing(
-        redis_cache(server.url, timeout_seconds=SHORT, max_connections=1, breaker=Breaker(1000, 1e9))
-    ) as cache:
+    async with aclosing(redis_cache(server.url, timeout_seconds=SHORT, breaker=Breaker(1000, 1e9))) as cache:
         first, second = entry(1, 0, 0, 0), entry(0, 1, 0, 0)
         await insist(lambda: cache.put_many({b"first": first, b"second": second}))
         server.pause()
@@ -257,19 +257,33 @@ async def test_a_call_that_timed_out_leaves_no_unread_reply_behind(server):
 
 @pytest.mark.redis
 async def test_calls_cancelled_at_any_moment_lose_no_connection(server):
-    async with aclosing(redis_cache(server.url, max_connections=2)) as cache:
-        await cache.put_many({bytes([n]): entry(*np.eye(DIM)[n % DIM]) for n in range(8)})
+    async with aclosing(redis_cache(server.url)) as cache:
+        entries = {bytes([n]): entry(*np.eye(DIM)[n % DIM]) for n in range(8)}
+        await cache.put_many(entries)
         for steps in range(60):
-            calls = [asyncio.create_task(cache.get_many([bytes([n])])) for n in range(4)]
+            calls = [asyncio.create_task(cache.get_many([key])) for key in entries]
+            calls += [asyncio.create_task(cache.put_many(entries)) for _ in range(6)]
             for _ in range(steps % 20):
                 await asyncio.sleep(0)
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-            answers = await asyncio.gather(*(cache.get_many([bytes([n])]) for n in range(8)))
-            for n, (got,) in enumerate(answers):
+            await asyncio.gather(*(cache.put_many(entries) for _ in range(6)))
+            for key, (got,) in zip(entries, await asyncio.gather(*(cache.get_many([k]) for k in entries)), strict=True):
                 assert got is not None
-                assert got.vector[n % DIM] == 1
+                assert got.to_bytes() == entries[key].to_bytes()
+
+
+@pytest.mark.redis
+async def test_those_who_ask_at_once_share_round_trips(server, cache):
+    entries = {bytes([n]): entry(*np.eye(DIM)[n % DIM]) for n in range(50)}
+    await cache.put_many(entries)
+    answers = await asyncio.gather(*(cache.get_many([key, b"none"]) for key in entries))
+    for want, (got, none) in zip(entries.values(), answers, strict=True):
+        assert got is not None
+        assert got.to_bytes() == want.to_bytes()
+        assert none is None
+    assert server.calls("mget") == 1
 
 
 @pytest.mark.redis
@@ -316,19 +330,32 @@ async def test_a_small_maxmemory_fills_up_by_itself(tmp_path):
 
 
 @pytest.mark.redis
-async def test_state_changes_are_logged_once_each(server):
-    async with aclosing(redis_cache(server.url)) as cache:
-        server.fill()
-        with capture_logs() as logs:
-            for _ in range(3):
-                with contextlib.suppress(CacheUnavailableError):
-                    await cache.put_many({b"k": entry()})
-                await cache.get_many([b"k"])
-            server.unfill()
-            await cache.put_many({b"k": entry()})
+async def test_refused_writes_are_logged_once_and_so_is_recovery(server, cache):
+    server.fill()
+    with capture_logs() as logs:
+        for _ in range(3):
+            with contextlib.suppress(CacheUnavailableError):
+                await cache.put_many({b"k": entry()})
             await cache.get_many([b"k"])
+        server.unfill()
+        await cache.put_many({b"k": entry()})
+        await cache.get_many([b"k"])
     assert [line["event"] for line in logs] == ["cache_unavailable", "cache_available"]
     assert "OutOfMemory" in logs[0]["error"]
+
+
+@pytest.mark.redis
+async def test_one_failure_is_not_worth_a_log_line_but_an_opening_breaker_is(server):
+    async with aclosing(redis_cache(server.url, breaker=Breaker(3, 0.01))) as cache:
+        server.stop()
+        with capture_logs() as logs:
+            for expected in ([], [], ["cache_unavailable"], ["cache_unavailable"]):
+                with pytest.raises(CacheUnavailableError):
+                    await cache.get_many([b"k"])
+                assert [line["event"] for line in logs] == expected
+            server.start()
+            await insist(lambda: cache.get_many([b"k"]))
+        assert logs[-1]["event"] == "cache_available"
 
 
 # No Redis at all

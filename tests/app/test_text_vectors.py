@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -90,17 +90,19 @@ async def texts_of(
             remote=remote,
             max_waiting=max_waiting,
         )
-        yield texts
-        encoder.gate.set()
-        await texts.aclose()
+        try:
+            yield texts
+        finally:
+            encoder.gate.set()
+            await texts.aclose()
 
 
 @asynccontextmanager
 async def redis_of(url: str, *, timeout_seconds: float = LONG, breaker: Breaker | None = None):
     breaker = breaker or Breaker(5, 0.01)
     cache = RedisCache(url, dim=DIM, ttl_seconds=60, timeout_seconds=timeout_seconds, breaker=breaker)
-    yield cache
-    await cache.aclose()
+    async with aclosing(cache):
+        yield cache
 
 
 async def until_encoding(encoder: Encoder, n_calls: int) -> None:
@@ -395,6 +397,11 @@ async def test_one_round_trip_a_call_and_none_for_what_memory_knows(server, enco
         assert server.calls("mget") == 1
         await texts.get(["a", "d"])
         assert server.calls("mget") == 2
+        await texts.aclose()
+        async with texts_of(encoder, remote=remote) as other_process:
+            await other_process.get(["a"])
+            await other_process.get(["a"])
+        assert server.calls("mget") == 3
 
 
 # Order of events, with a peer that knows no key and answers when told
@@ -428,19 +435,30 @@ async def forgetful_peer(
 
 async def test_what_another_call_encoded_while_redis_was_asked_is_not_encoded_again(encoder):
     n_reads = 0
-    late = asyncio.Event()
+    releases = [asyncio.Event(), asyncio.Event()]
 
-    async def hold_the_second_read(command: bytes) -> bool:
+    async def hold_reads(command: bytes) -> bool:
         nonlocal n_reads
-        n_reads += command == b"MGET"
-        return n_reads != 2 or command != b"MGET" or await late.wait()
+        if command != b"MGET":
+            return True
+        n_reads += 1
+        return await releases[n_reads - 1].wait()
 
-    async with forgetful_peer(hold_the_second_read) as (remote, _), texts_of(encoder, remote=remote) as texts:
-        first, second = (asyncio.create_task(texts.get(["a"])) for _ in range(2))
-        done, _ = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
-        assert len(done) == 1
-        late.set()
-        assert (await first).vectors.tobytes() == (await second).vectors.tobytes()
+    async def until_reading(n: int) -> None:
+        while n_reads < n:
+            await asyncio.sleep(0.001)
+
+    async with forgetful_peer(hold_reads) as (remote, _), texts_of(encoder, remote=remote) as texts:
+        first = asyncio.create_task(texts.get(["a"]))
+        await until_reading(1)
+        second = asyncio.create_task(texts.get(["a"]))
+        await asyncio.sleep(0)
+        releases[0].set()
+        await until_reading(2)
+        answer = await first
+        assert not second.done()
+        releases[1].set()
+        assert (await second).vectors.tobytes() == answer.vectors.tobytes()
     assert encoder.calls == {"a": 1}
 
 

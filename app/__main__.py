@@ -20,11 +20,8 @@ def main() -> None:
         settings = load_settings()
         for warning in unknown_variables():
             print(f"warning: {warning}", file=sys.stderr)
-        if settings.workers > 1:
-            _serve_workers(settings)
-        else:
-            _serve(settings)
-    except RecallError as error:
+        _serve(settings)
+    except (RecallError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -36,7 +33,12 @@ def _serve(settings: ServiceSettings) -> None:
     from models.artifact_store import ArtifactStore
 
     configure_logging(settings.log_level)
+    # Opened before any server: inside one, a refusal is a traceback, and with workers exit code 0.
     engine = open_engine(ArtifactStore(settings.artifacts), threads=settings.threads)
+    if settings.workers > 1:
+        del engine  # each worker opens its own
+        _serve_workers(settings)
+        return
     app = create_app(settings, engine=engine)
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 

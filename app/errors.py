@@ -1,7 +1,9 @@
 """The one place where errors become HTTP: class → status and type word → application/problem+json."""
 
+import traceback
 import uuid
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -33,10 +35,21 @@ STATUS: dict[type[e.RecallError], tuple[int, str, str]] = {
 }
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _RETRY_AFTER_SECONDS = "1"
+_NOT_JSON = "can't be read as JSON; send UTF-8, nested a few levels at most"
+# Where pydantic's own words speak of Python.
+_WORDS = {
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "extra_forbidden": "there is no such field",
+}
+# So much of what a caller made up is shown: names of fields, and how many of them.
+_MAX_PROBLEMS, _MAX_NAME = 20, 80
+# After these fields pydantic names the member of the union that it tried, which means nothing to a caller.
+_UNION_MEMBER_AT = {"text": 1, "history": 2}
 
 
 def problem(error: Exception, request_id: str) -> dict[str, Any]:
-    """Returns an error as the body of a problem+json answer; what isn't ours says nothing of its inside."""
+    """Returns an error as the body of a problem+json answer; what isn't ours goes to the log instead."""
     body: dict[str, Any]
     if isinstance(error, e.RecallError):
         status, word, title = next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
@@ -49,6 +62,7 @@ def problem(error: Exception, request_id: str) -> dict[str, Any]:
             "detail": f"look for request {request_id} in the service's log",
             "request_id": request_id,
         }
+        _log_unexpected(error, request_id)
     if isinstance(error, e.InvalidRequestError):
         body["errors"] = [{"field": p.field, "message": p.message} for p in error.problems]
     ERRORS.labels(body["type"]).inc()
@@ -62,12 +76,14 @@ def invalid(errors: Sequence[Any], skip: int = 0) -> e.InvalidRequestError:
         errors: As `ValidationError.errors()` gives them.
         skip: Leading parts of each location that are not the caller's, such as "body".
     """
-    found: dict[str, str] = {}
-    for error in errors:
-        # A union reports each member's complaint under its name; one per field is enough for a person.
-        path = [str(part) for part in error["loc"][skip:] if not _is_union_member(part)]
-        found.setdefault(".".join(path), str(error["msg"]).removeprefix("Value error, "))
-    return e.InvalidRequestError(*(e.FieldProblem(field, message) for field, message in found.items()))
+    found: dict[tuple[str, ...], str] = {}
+    for error in islice(errors, _MAX_PROBLEMS):
+        message = _WORDS.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
+        found.setdefault(_path(error["loc"][skip:]), message)
+    # Each member of a union complains; the one that came deepest is what the caller meant.
+    outer = {path[:length] for path in found for length in range(len(path))}
+    problems = [e.FieldProblem(".".join(path), message) for path, message in found.items() if path not in outer]
+    return e.InvalidRequestError(*problems)
 
 
 def from_validation(error: ValidationError) -> e.InvalidRequestError:
@@ -91,23 +107,28 @@ def request_id_of(request: Request) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Adds the handlers: every error leaves as a problem."""
+    """Adds the handlers: every error leaves as a problem; what isn't foreseen here is `RequestContext`'s."""
+
+    def answer(request: Request, error: e.RecallError) -> Response:
+        body = problem(error, request_id_of(request))
+        request.state.log["error"] = body["type"]
+        return respond(body)
 
     async def ours(request: Request, error: Exception) -> Response:
-        return respond(problem(error, request_id_of(request)))
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        _log.error("unexpected_error", request_id=request_id_of(request), exc_info=error)
-        return respond(problem(error, request_id_of(request)))
+        assert isinstance(error, e.RecallError)
+        return answer(request, error)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return respond(problem(invalid(error.errors(), skip=1), request_id_of(request)))
+        return answer(request, _invalid_body(request, error))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 400:  # FastAPI's word for a body that json.loads failed on
+            return answer(request, e.InvalidRequestError(e.FieldProblem("", _NOT_JSON)))
         word = _BY_STATUS.get(error.status_code, "bad_request")
         ERRORS.labels(word).inc()
+        request.state.log["error"] = word
         body = {
             "type": word,
             "title": error.detail,
@@ -122,8 +143,26 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(e.RecallError, ours)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
 
 
-def _is_union_member(part: object) -> bool:
-    return isinstance(part, str) and (part in ("str", "HistoryItem") or "[" in part)
+def _invalid_body(request: Request, error: RequestValidationError) -> e.InvalidRequestError:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        where = f"{first['ctx']['error']} at character {first['loc'][-1]}"
+        return e.InvalidRequestError(e.FieldProblem("", f"is no JSON: {where}"))
+    if isinstance(error.body, bytes):
+        given = request.headers.get("content-type", "missing")[:_MAX_NAME]
+        message = f"has the Content-Type {given}; send JSON as application/json"
+        return e.InvalidRequestError(e.FieldProblem("", message))
+    return invalid(error.errors(), skip=1)
+
+
+def _path(location: Sequence[str | int]) -> tuple[str, ...]:
+    member = _UNION_MEMBER_AT.get(str(location[0])) if location else None
+    return tuple(str(part)[:_MAX_NAME] for position, part in enumerate(location) if position != member)
+
+
+def _log_unexpected(error: Exception, request_id: str) -> None:
+    # Its message may hold a user's words, so the log gets only where it came from.
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    _log.error("unexpected_error", request_id=request_id, error=type(error).__name__, frames=frames)

@@ -15,6 +15,8 @@ _log = structlog.get_logger("app.request")
 _MAX_REQUEST_ID = 128
 # Probes and scrapes come every few seconds and say nothing new.
 _QUIET = {"/livez", "/readyz", "/metrics"}
+# What is logged and counted for a request that nobody waited for.
+_CLIENT_LEFT = 499
 
 
 class RequestContext:
@@ -34,7 +36,7 @@ class RequestContext:
         request_id = _request_id(scope)
         log: dict[str, object] = {}
         scope["state"] = {**scope.get("state", {}), "request_id": request_id, "log": log}
-        start, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), _CLIENT_LEFT
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -45,12 +47,18 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            body = problem(error, request_id)
+            log["error"] = body["type"]
+            if status != _CLIENT_LEFT:
+                raise  # half an answer is under way: only the server can cut it off
+            await respond(body)(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - start
             route = getattr(scope.get("route"), "path", "unmatched")
             REQUESTS.labels(route, status).inc()
             REQUEST_SECONDS.labels(route).observe(seconds)
-            if scope["path"] not in _QUIET:
+            if scope["path"] not in _QUIET or status >= 500:
                 _log.info(
                     "request",
                     request_id=request_id,
@@ -74,17 +82,18 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] not in ("POST", "PUT", "PATCH"):
             await self._app(scope, receive, send)
             return
-        chunks, size = [], 0
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        more = True
-        while more and max(size, int(declared) if declared.isdigit() else 0) <= self._limit:
+        chunks, size, more = [], 0, True
+        declared = dict(scope["headers"]).get(b"content-length", b"")[:19]  # int() refuses thousands of digits
+        is_over = declared.isdigit() and int(declared) > self._limit
+        while more and not is_over:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             more = message.get("more_body", False)
-        if more:
+            is_over = size > self._limit
+        if is_over:
             await self._refuse(scope, receive, send)
             return
         body: Message | None = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
@@ -100,7 +109,9 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = BodyTooLargeError(f"the body is over the limit of {self._limit} bytes; send fewer requests or texts")
-        response = respond(problem(error, scope["state"]["request_id"]))
+        body = problem(error, scope["state"]["request_id"])
+        scope["state"]["log"]["error"] = body["type"]
+        response = respond(body)
         await response(scope, receive, send)
 
 

@@ -1,10 +1,11 @@
 """The routes: from HTTP to the pipeline and back; thin."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app import telemetry
@@ -18,27 +19,27 @@ from app.schemas import (
     MAX_TEXTS,
     BatchAnswer,
     BatchRequest,
-    Problem,
     RecallAnswer,
     RecallRequest,
 )
-from app.security import require_key
-from models.errors import RecallError
+from app.security import KeyedRoute
 from models.text import MAX_CHARS
 
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
+    status: {"content": _PROBLEM, "description": text}
     for status, text in {
         401: "No valid API key",
         413: "The body is too large",
         422: "A field is wrong; `errors` says which",
+        500: "The service failed",
         503: "Overloaded; come back after `Retry-After`",
         504: "`timeout_ms` passed before there was an answer",
     }.items()
 }
 
 public = APIRouter(tags=["operation"])
-router = APIRouter(dependencies=[Depends(require_key)], responses=_PROBLEMS)
+router = APIRouter(route_class=KeyedRoute, responses=_PROBLEMS)
 
 
 @router.post("/recall", response_model=RecallAnswer, tags=["recall"])
@@ -57,7 +58,7 @@ async def recall_batch(body: BatchRequest, request: Request) -> Response:
     answers = await asyncio.gather(
         *(_one(_pipeline(request), raw, f"{request_id}-{number}") for number, raw in enumerate(body.requests))
     )
-    request.state.log.update(n_requests=len(answers), n_errors=sum("error" in answer for answer in answers))
+    request.state.log.update(_batch_summary(answers))
     return _json({"responses": answers})
 
 
@@ -88,7 +89,7 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@public.get("/readyz", responses={503: {"model": Problem}})
+@public.get("/readyz", responses={503: {"content": _PROBLEM, "description": "Not ready; `detail` says why"}})
 async def readyz(request: Request) -> Response:
     """Says whether requests can be answered, by encoding the probe and searching with it."""
     engine = _pipeline(request).engine
@@ -96,7 +97,9 @@ async def readyz(request: Request) -> Response:
     try:
         cosine = await loop.run_in_executor(request.app.state.executor, engine.check)
     except Exception as error:  # whatever breaks the probe would break a request
-        return respond({**problem(error, request_id_of(request)), "status": 503})
+        body = {**problem(error, request_id_of(request)), "status": 503}
+        request.state.log["error"] = body["type"]
+        return respond(body)
     return _json({"status": "ready", "artifact_id": engine.artifact_id, "probe_cosine": round(cosine, 6)})
 
 
@@ -126,7 +129,7 @@ async def _one(pipeline: RecallPipeline, raw: Any, request_id: str) -> dict[str,
         answer = await pipeline.recall(RecallRequest.model_validate(raw), request_id)
     except ValidationError as error:
         return {"error": problem(from_validation(error), request_id)}
-    except RecallError as error:
+    except Exception as error:  # whatever one request breaks, the others are answered
         return {"error": problem(error, request_id)}
     _count(answer)
     return answer
@@ -143,9 +146,10 @@ def _json(body: Any) -> Response:  # noqa: ANN401  # whatever JSON has
 
 def _count(answer: dict[str, Any]) -> None:
     for stage, milliseconds in answer["timings_ms"].items():
-        if stage != "total":
+        if stage != "total" and milliseconds > 0:  # 0 is a stage that was left out
             telemetry.STAGE_SECONDS.labels(stage).observe(milliseconds / 1e3)
-    telemetry.CACHE.labels(answer["cache"]).inc()
+    if answer["timings_ms"]["encode"] > 0:
+        telemetry.CACHE.labels(answer["cache"]).inc()
     for what in answer["degraded"]:
         telemetry.DEGRADED.labels(what).inc()
     if answer["fallback"]:
@@ -161,4 +165,16 @@ def _summary(body: RecallRequest, answer: dict[str, Any]) -> dict[str, Any]:
         "n_history": len(body.history),
         "n_candidates": len(answer["candidates"]),
         "n_missing": len(answer["missing_ids"]),
+    }
+
+
+def _batch_summary(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    answered = [answer for answer in answers if "error" not in answer]
+    stages = answered[0]["timings_ms"] if answered else {}
+    return {
+        "artifact_id": answered[0]["artifact_id"] if answered else None,
+        "n_requests": len(answers),
+        "n_errors": len(answers) - len(answered),
+        # Sums: the requests of a batch run side by side.
+        "timings_ms": {stage: round(sum(answer["timings_ms"][stage] for answer in answered), 3) for stage in stages},
     }

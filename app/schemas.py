@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 MAX_K = 1_000
@@ -10,13 +10,29 @@ MAX_BATCH = 100
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_HISTORY = 5_000
 MAX_TEXTS = 32
+_MAX_FIELDS = 100
 
 
-def _integer_to_string(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _item_id(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and not _is_unicode(value):
+        raise ValueError("the id holds half a surrogate pair, which no answer could repeat; send whole characters")
+    return value
 
 
-ItemId = Annotated[str, BeforeValidator(_integer_to_string)]
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+ItemId = Annotated[str, BeforeValidator(_item_id, json_schema_input_type=str | int)]
+# A list stops at its first wrong element: millions of complaints would help nobody and block everybody.
+_Strings = Annotated[list[str], Field(fail_fast=True)]
+_ItemIds = Annotated[list[ItemId], Field(fail_fast=True)]
 
 
 class _Wire(BaseModel):
@@ -30,7 +46,19 @@ class HistoryItem(_Wire):
     weight: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
 
 
-class RecallRequest(_Wire):
+class _Body(_Wire):
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: object) -> object:
+        # Each unknown field is a complaint, and a body has room for a million.
+        history = value.get("history") if isinstance(value, dict) else None
+        parts = [value, *history] if isinstance(history, list) else [value]
+        if any(isinstance(part, dict) and len(part) > _MAX_FIELDS for part in parts):
+            raise ValueError(f"an object has over {_MAX_FIELDS} fields; there are {', '.join(cls.model_fields)}")
+        return value
+
+
+class RecallRequest(_Body):
     """What is known about a user, and how many candidates are wanted."""
 
     model_config = ConfigDict(
@@ -42,13 +70,13 @@ class RecallRequest(_Wire):
         }
     )
 
-    text: str | list[str] | None = Field(None, description='Written by the user, oldest first; "" counts as absent.')
-    history: list[ItemId | HistoryItem] = Field([], description="Consumed items, oldest first.")
+    text: str | _Strings | None = Field(None, description='Written by the user, oldest first; "" counts as absent.')
+    history: list[ItemId | HistoryItem] = Field([], fail_fast=True, description="Consumed items, oldest first.")
     k: int = Field(100, ge=1, le=MAX_K, description="How many candidates.")
-    exclude_ids: list[ItemId] = Field([], description="Items that must not be returned.")
+    exclude_ids: _ItemIds = Field([], description="Items that must not be returned.")
     exclude_seen: bool = Field(False, description="Leave out the history.")
     rescore: bool = Field(True, description="Let the relation head re-score the pool.")
-    with_fields: list[str] = Field([], description="Catalogue fields to return with each candidate.")
+    with_fields: _Strings = Field([], description="Catalogue fields to return with each candidate.")
     timeout_ms: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="After it the head is skipped, or the answer is a 504."
     )
@@ -60,8 +88,10 @@ class RecallRequest(_Wire):
 
     @field_validator("user_id", "filter", "diversity", "explain")
     @classmethod
-    def _not_served_yet(cls, value: object) -> object:
-        if value is None or (isinstance(value, bool | int | float) and value == 0):
+    def _not_served_yet(cls, value: object, info: ValidationInfo) -> object:
+        # 0 is a user like any other, and no filter.
+        neutral = (None, 0) if info.field_name in ("diversity", "explain") else (None,)
+        if value in neutral:
             return value
         raise ValueError("this version doesn't serve this field yet; leave it out")
 
@@ -71,12 +101,12 @@ class RecallRequest(_Wire):
         return [self.text] if isinstance(self.text, str) else list(self.text or ())
 
     @property
-    def history_items(self) -> list[HistoryItem]:
-        """The history with every weight spelt out, oldest first."""
-        return [HistoryItem(id=item) if isinstance(item, str) else item for item in self.history]
+    def weighted_history(self) -> list[tuple[str, float]]:
+        """The history as ids with their weights, oldest first."""
+        return [(item, 1.0) if isinstance(item, str) else (item.id, item.weight) for item in self.history]
 
 
-class BatchRequest(_Wire):
+class BatchRequest(_Body):
     """Several requests; each is checked and answered on its own."""
 
     requests: list[Any] = Field(min_length=1, max_length=MAX_BATCH, description="Bodies as for POST /recall.")
@@ -125,8 +155,9 @@ class RecallAnswer(BaseModel):
     artifact_id: str
     candidates: list[CandidateOut]
     missing_ids: list[str] = Field(description="History or exclude ids that the catalogue doesn't know.")
+    # Always there; its default is for the example, from which FastAPI drops every null.
     fallback: Literal["popular", "centre"] | None = Field(
-        description="Set where nothing known about the user was sent."
+        None, description="Set where nothing known about the user was sent."
     )
     cache: Literal["hit", "partial", "miss", "off"]
     degraded: list[Literal["cache", "text_truncated", "rescore_skipped"]]

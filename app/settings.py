@@ -6,9 +6,11 @@ Nothing about the artifact is set here: encoder, dimension, recipe and head are 
 import difflib
 import os
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 from models.errors import ConfigError
 
@@ -26,7 +28,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     artifacts: Path = Field(Path("artifacts"), description="Artifacts folder; its `current` is served.")
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, description="Service processes; one already uses all cores.")
     threads: int = Field(default_factory=cores, ge=1, description="Cores a process uses for encoding and search.")
@@ -37,6 +39,20 @@ class ServiceSettings(BaseSettings):
     cache_ttl_seconds: int = Field(7 * 24 * 3600, ge=1, description="How long Redis keeps a text's vector.")
     cache_entries: int = Field(20_000, ge=0, description="Text vectors kept in memory; 0 keeps none.")
     max_waiting_texts: int = Field(4096, ge=1, description="Texts that may wait for the encoder; more get a 503.")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _some_key(cls, value: str) -> str:
+        if value and not value.replace(",", "").strip():
+            raise ValueError("it holds no key, which would let everybody in; give keys, or leave it out")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str) -> str:
+        if value:
+            parse_url(value)
+        return value
 
     @property
     def accepted_keys(self) -> tuple[str, ...]:
@@ -53,8 +69,7 @@ def load_settings() -> ServiceSettings:
     try:
         return ServiceSettings()
     except ValidationError as error:
-        problems = (f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg']}" for e in error.errors())
-        raise ConfigError("; ".join(problems)) from None
+        raise ConfigError("; ".join(_explain(dict(problem)) for problem in error.errors())) from None
 
 
 def unknown_variables() -> list[str]:
@@ -66,3 +81,10 @@ def unknown_variables() -> list[str]:
             near = difflib.get_close_matches(name, known, n=1)
             warnings.append(f"{name} is no setting of this version" + (f"; did you mean {near[0]}?" if near else ""))
     return warnings
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    # Keys and passwords stay out of logs.
+    value = repr(problem["input"]) if ServiceSettings.model_fields[name].repr else "…"
+    return f"{PREFIX}{name.upper()}={value}: {problem['msg'].removeprefix('Value error, ')}"

@@ -7,6 +7,7 @@ import sys
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from structlog.types import Processor
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
@@ -21,7 +22,8 @@ CACHE = Counter("recall_cache", "Requests with text by outcome: hit, partial, mi
 DEGRADED = Counter("recall_degraded", "Answers that left something out.", ["what"])
 FALLBACKS = Counter("recall_fallbacks", "Answers for users of whom nothing is known.", ["kind"])
 ERRORS = Counter("recall_errors", "Problems answered, by type word.", ["type"])
-CACHE_UP = Gauge("recall_redis_up", "1 while Redis answers, 0 while it fails.", multiprocess_mode="livemin")
+# Set when it is read, so the newest value is the one that holds.
+CACHE_UP = Gauge("recall_redis_up", "1 while Redis answers, 0 while it fails.", multiprocess_mode="livemostrecent")
 ARTIFACT_ITEMS = Gauge(
     "recall_artifact_items", "Items of the artifact that is served.", ["artifact_id"], multiprocess_mode="livemax"
 )
@@ -37,16 +39,20 @@ def exposition() -> bytes:
 
 
 def configure_logging(level: str) -> None:
-    """Sends one JSON line an event to stdout."""
+    """Sends one JSON line an event to stdout, also for what libraries log."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format='{"level": "warning", "event": "%(message)s"}')
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer())
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from sentence_transformers import SentenceTransformer
 
-from models.artifact import EMBEDDINGS, ENCODER, ITEM_IDS
+from models.artifact import EMBEDDINGS, ENCODER, ITEM_IDS, MANIFEST
 
 
 class Query(BaseModel):
@@ -40,8 +40,9 @@ class Answer(BaseModel):
 
 def create_app(artifact: Path) -> FastAPI:
     """Loads everything and returns the application."""
-    model = SentenceTransformer(str(artifact / ENCODER), device="cpu")
     item_vectors = np.load(artifact / EMBEDDINGS)
+    model = SentenceTransformer(str(artifact / ENCODER), device="cpu", truncate_dim=item_vectors.shape[1])
+    prompt = json.loads((artifact / MANIFEST).read_text())["encoder"]["prompts"]["user"]
     item_ids = json.loads((artifact / ITEM_IDS).read_text())
     index = faiss.IndexFlatIP(item_vectors.shape[1])
     index.add(item_vectors)
@@ -49,7 +50,7 @@ def create_app(artifact: Path) -> FastAPI:
 
     @app.post("/recall")
     def recall(query: Query) -> Answer:
-        vectors = model.encode([query.text])
+        vectors = model.encode([query.text], prompt=prompt or None)
         scores, rows = index.search(vectors, query.k)
         found = zip(rows[0], scores[0], strict=True)
         return Answer(candidates=[Candidate(id=item_ids[row], score=score) for row, score in found])

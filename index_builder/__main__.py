@@ -39,6 +39,8 @@ def build(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
 ) -> None:
     """Reads, indexes, verifies, publishes and activates."""
+    if json is not None and not json.parent.is_dir():
+        raise typer.BadParameter(f"{json.parent} is no folder", param_hint="--json")
     loaded = load_config(config)
     if artifacts is not None:
         publish = loaded.publish.model_copy(update={"artifacts": artifacts.resolve()})
@@ -105,11 +107,11 @@ def activate(artifact_id: Annotated[str, typer.Argument(metavar="ID")], artifact
 
 
 def main() -> None:
-    """Runs the command line; an error of ours is one line on stderr and exit code 1."""
+    """Runs the command line; an error of ours, or of the file system, is one line on stderr and exit code 1."""
     try:
         cli()
-    except RecallError as error:
-        typer.echo(f"error: {error}", err=True)
+    except (RecallError, OSError) as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
 
 

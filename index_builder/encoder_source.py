@@ -79,16 +79,23 @@ def export_encoder(
 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from sentence_transformers import SentenceTransformer  # nights encode nothing new
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars for weights end up in logs
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = SentenceTransformer(str(source.folder), device="cpu", local_files_only=True).eval()
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # each kind of model fails in its own way
         raise EncoderError(f"model {source.name!r} in {source.folder} doesn't load: {error}") from error
     max_tokens = config.max_seq_length or model.max_seq_length or 512
     model.max_seq_length = max_tokens
-    full_dim = model.encode(["dim"], show_progress_bar=False).shape[1]
+    try:
+        full_dim = model.encode(["long " * (config.max_seq_length or 1)], show_progress_bar=False).shape[1]
+    except (IndexError, RuntimeError) as error:
+        raise EncoderError(
+            f"max_seq_length is {max_tokens}, model {source.name!r} fails on so long a text ({error}); ask for fewer"
+        ) from error
     dim = config.truncate_dim or full_dim
     if dim > full_dim:
         raise EncoderError(f"truncate_dim is {dim}, model {source.name!r} has {full_dim} dimensions; ask for fewer")

@@ -5,13 +5,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
 from models.encoder import EncoderFacts, Prompts
 from models.encoder_openvino import GRAPH, TOKENIZER, OpenVINOEncoder
 from models.errors import EncoderError
+from models.openvino_runtime import ov
+from models.types import Matrix
 
 _log = logging.getLogger(__name__)
 # Texts on which the graph has to agree with torch: short, long, several scripts.
@@ -74,6 +76,12 @@ def _agreement(model: SentenceTransformer, folder: Path, dim: int, prompts: Prom
         query_runtime="openvino-f32",
     )
     encoder = OpenVINOEncoder(folder, facts, threads=1)
-    vectors = model.encode(list(_CHECKED), prompt=prompts.user or None, convert_to_tensor=True, show_progress_bar=False)
-    expected = torch.nn.functional.normalize(vectors[:, :dim], dim=-1).numpy()
-    return min(float(encoder.encode_user(text)[0] @ row) for text, row in zip(_CHECKED, expected, strict=True))
+
+    def lowest_cosine(prompt: str, vectors: Matrix) -> float:
+        expected = model.encode(list(_CHECKED), prompt=prompt, convert_to_tensor=True, show_progress_bar=False)
+        unit = torch.nn.functional.normalize(expected[:, :dim], dim=-1).numpy()
+        return float((unit * vectors).sum(axis=1).min())
+
+    users = np.stack([encoder.encode_user(text)[0] for text in _CHECKED])
+    items = encoder.encode_items(_CHECKED, lambda _: None)  # padded, and with the other prompt
+    return min(lowest_cosine(prompts.user, users), lowest_cosine(prompts.item, items))

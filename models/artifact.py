@@ -33,6 +33,7 @@ EMBEDDINGS = "item_embeddings.npy"
 POPULARITY = "popularity.npy"
 INDEX = "index.faiss"
 HEAD = "relation_head.safetensors"
+_ALWAYS = {ITEM_IDS, ITEM_FIELDS, FIELD_OFFSETS, TEXT_HASHES, EMBEDDINGS, POPULARITY, INDEX, HEAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def write_artifact(
     if parent is not None:
         _link_unchanged(folder, files, parent)
     manifest = seal(
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         text_recipe=recipe,
         encoder=encoder,
         matching=contents.matching,
@@ -171,6 +172,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactMissingError(
             f"{folder} has no {MANIFEST}; build one with `python -m index_builder build recall.toml`"
         ) from None
+    except OSError as error:
+        raise ArtifactCorruptError(f"artifact {folder.name}: {MANIFEST} can't be read: {error}; rebuild it") from error
     except ArtifactError as error:
         raise type(error)(f"artifact {folder.name}: {error}") from error
     name = folder.resolve().name
@@ -235,12 +238,17 @@ def _link_unchanged(folder: Path, files: dict[str, FileFacts], parent: Artifact)
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
+    if unlisted := sorted(_ALWAYS - manifest.files.keys()):
+        raise ArtifactMismatchError(f"{MANIFEST} lists no {', '.join(unlisted)}; rebuild the artifact")
+
     def check(name: str) -> None:
         expected = manifest.files[name]
         try:
             found = _file_facts(folder / name)
         except FileNotFoundError:
             raise ArtifactMissingError(f"{name} is missing; rebuild, or roll back to another artifact") from None
+        except OSError as error:
+            raise ArtifactCorruptError(f"{name} can't be read: {error}; rebuild, or roll back") from error
         if found != expected:
             raise ArtifactCorruptError(
                 f"{name} has {found.bytes} bytes and sha256 {found.sha256[:12]}…, the manifest says"
@@ -267,6 +275,7 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         (EMBEDDINGS, embeddings.shape, (n_items, dim)),
         (POPULARITY, popularity.shape, (n_items,)),
         (FIELD_OFFSETS, offsets.shape, (n_items + 1,)),
+        (f"index.dim in {MANIFEST}", (manifest.index.dim,), (dim,)),
     ):
         if shape != expected:
             raise ArtifactMismatchError(f"{name} has shape {shape}, the manifest says {expected}; rebuild the artifact")

@@ -5,6 +5,7 @@ one step. Whatever moment the writer dies at, `current` names a complete artifac
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from models.artifact import MANIFEST, Artifact, open_artifact, read_manifest
-from models.errors import ArtifactError, ArtifactMissingError
+from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMissingError
 from models.manifest import Manifest
 
 CURRENT = "current"
@@ -30,15 +31,23 @@ class ArtifactStore:
         self.root = root
 
     def current_id(self) -> str | None:
-        """Returns the id of the live artifact, or None before the first."""
+        """Returns the id of the live artifact, or None before the first.
+
+        Raises:
+            ArtifactCorruptError: `current` is no symbolic link, as after a copy that followed it.
+        """
         try:
             return (self.root / CURRENT).readlink().name
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ArtifactCorruptError(
+                f"{self.root / CURRENT} is no symbolic link ({error}); delete it and activate an artifact"
+            ) from error
 
     def ids(self) -> list[str]:
-        """Returns the ids of the complete artifacts, oldest first."""
-        folders = [path.parent for path in self.root.glob(f"[!.]*/{MANIFEST}") if not path.parent.is_symlink()]
+        """Returns the ids of the published artifacts, oldest first; damaged ones before all others."""
+        folders = [path for path in self.root.glob("[!.]*") if _is_artifact(path)]
         return [folder.name for folder in sorted(folders, key=lambda f: (_created_at(f), f.name))]
 
     def folder(self, artifact_id: str | None = None) -> Path:
@@ -53,7 +62,8 @@ class ArtifactStore:
                 f"{self.root} has no live artifact; build one with `python -m index_builder build recall.toml`"
             )
         folder = self.root / artifact_id
-        if "/" in artifact_id or not folder.is_dir():
+        # `current` activated by that name would point to itself; a name with a dot may be somebody's staging.
+        if "/" in artifact_id or artifact_id.startswith(".") or folder.is_symlink() or not folder.is_dir():
             raise ArtifactMissingError(
                 f"{self.root} has no artifact {artifact_id!r}; it has {', '.join(self.ids()) or 'none'}"
             )
@@ -112,11 +122,16 @@ class ArtifactStore:
         return [path.name for path in leftovers]
 
 
+def _is_artifact(path: Path) -> bool:
+    named = re.fullmatch("[0-9a-f]{16}", path.name) is not None
+    return path.is_dir() and not path.is_symlink() and (named or (path / MANIFEST).exists())
+
+
 def _created_at(folder: Path) -> str:
     try:
         return read_manifest(folder).created_at
     except ArtifactError:
-        return ""  # a damaged one is listed too, before all others
+        return ""
 
 
 def _sync(path: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from models.encoder import EncoderFacts
 from models.errors import EncoderError
+from models.openvino_runtime import ov
 from models.types import Matrix, Vector
 
 GRAPH = "openvino_model.xml"

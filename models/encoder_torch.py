@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
 
 from models.encoder import EncoderFacts
 from models.errors import EncoderError
@@ -38,11 +39,12 @@ class TorchEncoder:
         device: str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # its bar for weights ends up in logs
         try:
             model = SentenceTransformer(
                 str(folder), device=device, model_kwargs={"dtype": dtype}, local_files_only=True
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # each kind of model fails in its own way
             raise EncoderError(f"{folder} holds no usable sentence-transformers model: {error}") from error
         model.max_seq_length = facts.max_tokens
         self._model = model.eval()
@@ -68,7 +70,7 @@ class TorchEncoder:
 
     def _encode(self, texts: list[str], prompt: str) -> Matrix:
         vectors = self._model.encode(
-            texts, prompt=prompt or None, batch_size=_BATCH, show_progress_bar=False, convert_to_tensor=True
+            texts, prompt=prompt, batch_size=_BATCH, show_progress_bar=False, convert_to_tensor=True
         )
         vectors = torch.nn.functional.normalize(vectors[:, : self._facts.dim].float(), dim=-1)
         return np.asarray(vectors.cpu().numpy(), np.float32)

@@ -89,7 +89,7 @@ def _selector(eligible: Mask | None) -> Iterator[Any]:
         yield None
         return
     bits = np.packbits(eligible, bitorder="little")
-    yield faiss.IDSelectorBitmap(len(eligible), faiss.swig_ptr(bits))
+    yield faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
 
 
 def build_index(vectors: Matrix, kind: IndexKind, *, params: Mapping[str, int]) -> ItemIndex:

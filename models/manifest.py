@@ -112,7 +112,7 @@ def parse_manifest(raw: bytes) -> Manifest:
     """
     try:
         version = json.loads(raw)["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactCorruptError(f"manifest.json is no manifest ({error}); rebuild or roll back") from None
     if version != FORMAT_VERSION:
         raise ArtifactUnsupportedError(
@@ -121,11 +121,14 @@ def parse_manifest(raw: bytes) -> Manifest:
         )
     try:
         manifest = Manifest.model_validate_json(raw)
+        canonical = manifest.to_bytes()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ArtifactCorruptError(f"manifest.json: {where}: {first['msg']}; rebuild or roll back") from None
-    if manifest.to_bytes() != raw:
+    except ValueError as error:  # a number that is not finite
+        raise ArtifactCorruptError(f"manifest.json: {error}; rebuild or roll back") from None
+    if canonical != raw:
         raise ArtifactCorruptError("manifest.json is not in canonical form: it was changed; rebuild or roll back")
     if manifest.artifact_id != _identity(manifest):
         raise ArtifactMismatchError(

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from app.engine import Engine, open_engine
 from index_builder.build import build
@@ -12,6 +13,10 @@ from index_builder.config import load_config
 from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
 from tests.fakes import load_fake, prepare_fake
+
+# The machine's other work must not fail a test; fixtures that properties share are read only.
+settings.register_profile("recall", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("recall")
 
 
 @pytest.fixture(autouse=True)

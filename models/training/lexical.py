@@ -28,7 +28,8 @@ class LexicalFit:
 
     def vectors(self, texts: Sequence[str]) -> Matrix:
         """Returns lexical vectors by the very code that serves, shape `(n, dim)`."""
-        return np.stack([self.lexicon.vector(text) for text in texts])
+        width = self.lexicon.projection.shape[1]
+        return np.array([self.lexicon.vector(text) for text in texts], np.float32).reshape(-1, width)
 
 
 def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> LexicalFit | None:

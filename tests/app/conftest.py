@@ -1,0 +1,82 @@
+"""Fixtures for the service's tests."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import start_blocking_portal
+from structlog.testing import capture_logs
+
+from app.engine import Engine, open_engine
+from index_builder.build import build
+from index_builder.config import load_config
+from models.artifact_store import ArtifactStore
+from tests.app.harness import MoodyEncoder, serving
+from tests.fakes import load_fake, prepare_fake
+
+
+@pytest.fixture
+async def client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+    """The service over the small demo behind the fake encoder, its lifespan run."""
+    async with serving(engine) as client:
+        yield client
+
+
+@pytest.fixture
+def encoder() -> Iterator[MoodyEncoder]:
+    """An encoder to hold up and to break."""
+    encoder = MoodyEncoder()
+    yield encoder
+    encoder.gate.set()
+
+
+@pytest.fixture
+async def moody(engine: Engine, encoder: MoodyEncoder) -> AsyncIterator[httpx.AsyncClient]:
+    """The service over one encoding thread, with `encoder`."""
+    async with serving(engine, encoder, threads=1) as client:
+        yield client
+        encoder.gate.set()
+
+
+class BlockingClient:
+    """The service for tests that aren't coroutines, hypothesis' above all."""
+
+    def __init__(self, portal: Any, client: httpx.AsyncClient) -> None:
+        self._portal, self._client = portal, client
+
+    def post(self, path: str, **request: Any) -> httpx.Response:
+        """Sends one POST."""
+        return self._portal.call(lambda: self._client.post(path, **request))
+
+    def recall(self, **body: Any) -> dict[str, Any]:
+        """Returns the answer to a request that must be answered."""
+        response = self.post("/recall", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+@pytest.fixture(scope="session")
+def shared(engine: Engine) -> Iterator[BlockingClient]:
+    """One service for many examples; its cache is warm from the ones before."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(engine)) as client:
+        yield BlockingClient(portal, client)
+
+
+@pytest.fixture(scope="session")
+def plain_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """An artifact without interactions, whose ids were integers: 1 … 40."""
+    folder = tmp_path_factory.mktemp("plain")
+    items = [{"item_id": n, "title": f"thing {n} of colour {n % 5} and shape {n % 7}"} for n in range(1, 41)]
+    (folder / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
+    (folder / "recall.toml").write_text('[catalogue]\npath = "items.jsonl"\ntext = ["title"]\n')
+    build(load_config(folder / "recall.toml"), prepare=prepare_fake(), load=load_fake)
+    return open_engine(ArtifactStore(folder / "artifacts"), threads=1, load=load_fake)
+
+
+@pytest.fixture
+def logs() -> Iterator[list[dict[str, Any]]]:
+    """The structured log entries of the test."""
+    with capture_logs() as entries:
+        yield entries

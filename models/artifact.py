@@ -116,8 +116,6 @@ def write_artifact(
     contents.index.save(folder / INDEX)
     contents.head.save(folder / HEAD)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    for name in names:
-        (folder / name).chmod(0o644)  # safetensors writes 0600; the service may run as another user
     files = {name: _file_facts(folder / name) for name in names}
     if parent is not None:
         _link_unchanged(folder, files, parent)

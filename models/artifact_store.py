@@ -91,6 +91,7 @@ class ArtifactStore:
     def publish(self, staged: Path, manifest: Manifest) -> Path:
         """Makes a staged artifact durable and gives it its name; it isn't live yet."""
         for path in staged.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # the service may run as another user
             _sync(path)
         _sync(staged)
         target = self.root / manifest.artifact_id

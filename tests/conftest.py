@@ -13,6 +13,7 @@ from index_builder.config import load_config
 from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
 from tests.fakes import load_fake, prepare_fake
+from tests.tiny_model import Prepared, prepare, write_tiny_model
 
 # The machine's other work must not fail a test; fixtures that properties share are read only.
 settings.register_profile("recall", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,3 +54,22 @@ def store(demo: Path) -> ArtifactStore:
 def engine(built_demo: Path) -> Engine:
     """The live artifact of the small demo, opened."""
     return open_engine(ArtifactStore(built_demo / "artifacts"), threads=1, load=load_fake)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random BERT with prompts on both sides."""
+    prompts = {"query": "query: ", "document": "passage: "}
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", prompts=prompts)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The tiny model, exported."""
+    return prepare(tiny_model, tmp_path_factory.mktemp("tiny") / "artifact")
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The packaged model, exported; for tests marked `real_model`."""
+    return prepare("all-MiniLM-L6-v2", tmp_path_factory.mktemp("packaged") / "artifact")

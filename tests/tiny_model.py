@@ -1,11 +1,54 @@
 """A sentence-transformers model made on the spot: a randomly initialised BERT with a WordPiece tokenizer."""
 
+import json
 import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from index_builder.config import EncoderConfig
+from index_builder.demo import small_catalogue_folder
+from index_builder.encode import prepare_encoder
+from models.artifact import ENCODER
+from models.encoder import Encoder, EncoderFacts
+from models.text import TextRecipe
 
 WORDS = "a the web framework to build query passage warm light boots for walks in mountains tea fresh ground coffee"
 HANZI = "山道を歩くための軽い靴轻便的登山"
 MAX_POSITIONS = 64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An encoder as a builder puts it into an artifact.
+
+    Attributes:
+        model: The name or folder that it came from.
+        folder: Its files.
+        facts: What the manifest would say.
+        load: Loads the item side.
+    """
+
+    model: str
+    folder: Path
+    facts: EncoderFacts
+    load: Callable[[], Encoder]
+
+
+def prepare(model: str | Path, folder: Path, *, texts: Sequence[str] = ("a text",), **config: Any) -> Prepared:
+    """Does what a build does with a model, into `folder`."""
+    folder.mkdir(parents=True)
+    facts, load = prepare_encoder(
+        EncoderConfig(model=str(model), **config), TextRecipe(), folder, texts=texts, parent=None
+    )
+    return Prepared(str(model), folder / ENCODER, facts, load)
+
+
+def real_texts() -> list[str]:
+    """Texts of the small catalogue: titles and descriptions."""
+    lines = (small_catalogue_folder() / "items.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)[field] for line in lines for field in ("title", "description")]
 
 
 def write_tiny_model(
@@ -13,11 +56,16 @@ def write_tiny_model(
     *,
     dim: int = 32,
     prompts: dict[str, str] | None = None,
+    default_prompt_name: str | None = None,
     max_seq_length: int = 24,
     include_prompt: bool = True,
+    initializer_range: float = 0.5,
     seed: int = 0,
 ) -> Path:
-    """Writes a model of a few kB into `folder` and returns it."""
+    """Writes a model of about 200 kB into `folder` and returns it.
+
+    The usual initializer_range of 0.02 gives every text nearly the same vector.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -33,13 +81,15 @@ def write_tiny_model(
         num_attention_heads=2,
         intermediate_size=2 * dim,
         max_position_embeddings=MAX_POSITIONS,
-        initializer_range=0.5,  # the usual 0.02 gives every text nearly the same vector
+        initializer_range=initializer_range,
     )
     BertModel(config).save_pretrained(parts)
     tokenizer.save_pretrained(parts)
     transformer = Transformer(str(parts), max_seq_length=max_seq_length)
     pooling = Pooling(dim, pooling_mode="mean", include_prompt=include_prompt)
-    model = SentenceTransformer(modules=[transformer, pooling], prompts=prompts, device="cpu")
+    model = SentenceTransformer(
+        modules=[transformer, pooling], prompts=prompts, default_prompt_name=default_prompt_name, device="cpu"
+    )
     model.save_pretrained(str(folder), create_model_card=False)
     return folder
 

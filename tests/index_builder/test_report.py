@@ -1,0 +1,56 @@
+import pytest
+
+from index_builder.report import BuildReport, InteractionCounts, Stopwatch
+
+COUNTS = InteractionCounts(n_rows=20, n_used=15, n_users=4, n_below_min_rating=3, n_unknown_items=2)
+REPORT = BuildReport(
+    artifact_id="0123456789abcdef",
+    artifacts="/shop/artifacts",
+    n_items=10,
+    n_rows=12,
+    n_encoded=3,
+    n_reused=7,
+    index={"kind": "hnsw", "m": 32},
+    interactions=COUNTS,
+    quality={"ann_recall@100": 0.995},
+    rejects={
+        "catalogue": {"rejected": 2, "share": 0.1, "counts": {"no_id": 2}, "examples": [], "file": "bad.jsonl"},
+        "interactions": {"rejected": 0, "share": 0.0, "counts": {}, "examples": [], "file": None},
+    },
+    warnings=["look at this"],
+    seconds={"read": 0.25, "encode": 61.04},
+)
+
+
+def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
+    assert REPORT.lines() == [
+        "warning: look at this",
+        "rejected 2 catalogue rows {'no_id': 2}, see bad.jsonl",
+        "15 of 20 interactions by 4 users used (2 name unknown items, 3 are rated too low)",
+        "10 items (3 texts encoded, 7 embeddings reused)",
+        "index hnsw: ann_recall@100 0.995",
+        "seconds: read 0.2, encode 61.0",
+        "artifact 0123456789abcdef is live in /shop/artifacts",
+    ]
+
+
+def test_what_there_is_not_has_no_line() -> None:
+    quiet = REPORT.model_copy(update={"interactions": None, "warnings": [], "rejects": {}})
+    assert quiet.lines()[0].startswith("10 items")
+    assert quiet.model_dump(mode="json")["interactions"] is None
+
+
+def test_the_json_form_comes_back() -> None:
+    assert BuildReport.model_validate_json(REPORT.model_dump_json()) == REPORT
+
+
+def test_the_stopwatch_keeps_the_stages_in_their_order_and_not_a_failed_one() -> None:
+    watch = Stopwatch()
+    with watch.stage("read"):
+        pass
+    with pytest.raises(ValueError, match="x"), watch.stage("encode"):
+        raise ValueError("x")
+    with watch.stage("write"):
+        pass
+    assert list(watch.seconds) == ["read", "write"]
+    assert all(seconds >= 0 for seconds in watch.seconds.values())

@@ -17,6 +17,18 @@ from models.text import TextRecipe
 from models.types import Item, Matrix, Vector
 from tests.fakes import FakeEncoder, fake_facts
 
+ALL_FILES = [
+    "encoder/seed.txt",
+    "index.faiss",
+    "item_embeddings.npy",
+    "item_field_offsets.npy",
+    "item_fields.jsonl",
+    "item_ids.json",
+    "item_text_hashes.npy",
+    "manifest.json",
+    "popularity.npy",
+    "relation_head.safetensors",
+]
 HNSW = {"m": 16, "ef_construction": 200, "ef_search": 400}
 
 

@@ -1,47 +1,20 @@
 import json
 import os
-import random
-import shutil
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from index_builder.build import PROBE_TEXT, build, builder_lock, text_recipe
+from index_builder.build import PROBE_TEXT, build, text_recipe
 from index_builder.config import TextConfig, load_config
-from index_builder.report import BuildReport
-from index_builder.verify import verify_artifact
-from models.artifact import Artifact
 from models.artifact_store import ArtifactStore
-from models.errors import ArtifactError, BuildLockedError, ConfigError, DataError, EncoderError
+from models.errors import ConfigError
 from models.manifest import Manifest
-from tests.fakes import FakeEncoder, fake_facts, load_fake, prepare_fake
+from tests.fakes import FakeEncoder, fake_facts, prepare_fake
+from tests.index_builder.shop import REPORT_KEYS, append, change_rows, opened, rebuild, rows_of
 
 ROOT = Path(__file__).parents[2]
-
-
-def rebuild(folder: Path, *, seed: int = 0, encoder: FakeEncoder | None = None) -> BuildReport:
-    return build(load_config(folder / "recall.toml"), prepare=prepare_fake(seed, encoder), load=load_fake)
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def change_rows(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
-    rows = rows_of(path)
-    change(rows)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-
-
-def append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 @pytest.fixture
@@ -60,10 +33,6 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(folder: Path) -> Artifact:
-    return ArtifactStore(folder / "artifacts").open()
-
-
 def test_a_catalogue_becomes_the_live_artifact(shop: Path) -> None:
     encoder = FakeEncoder()
     report = rebuild(shop, encoder=encoder)
@@ -80,82 +49,6 @@ def test_a_catalogue_becomes_the_live_artifact(shop: Path) -> None:
     assert not artifact.manifest.relation_head.trained
     assert artifact.manifest.probe.text == PROBE_TEXT
     assert artifact.manifest.parent is None
-
-
-def test_a_second_build_encodes_nothing(demo: Path, store: ArtifactStore) -> None:
-    before, encoder = store.open(), FakeEncoder()
-    report = rebuild(demo, encoder=encoder)
-    after = store.open()
-    assert (report.n_encoded, report.n_reused, encoder.encoded) == (0, 60, [])
-    assert after.manifest.artifact_id != before.manifest.artifact_id
-    assert after.manifest.parent == before.manifest.artifact_id
-    np.testing.assert_array_equal(after.embeddings, before.embeddings)
-
-
-def test_only_a_changed_text_is_encoded_wherever_its_row_went(demo: Path, store: ArtifactStore) -> None:
-    before = store.open()
-
-    def change(rows: list[dict[str, Any]]) -> None:
-        rows.reverse()
-        rows[7]["title"] += " with laces"
-        rows[8]["price"] = 1.0  # no part of the text
-
-    change_rows(demo / "items.jsonl", change)
-    encoder = FakeEncoder()
-    report = rebuild(demo, encoder=encoder)
-    after = store.open()
-    assert (report.n_encoded, report.n_reused) == (1, 59)
-    assert len(encoder.encoded) == 1
-    assert " with laces " in encoder.encoded[0]
-    changed = after.item_ids[7]
-    for item_id, row in after.rows.items():
-        same = np.array_equal(after.embeddings[row], before.embeddings[before.rows[item_id]])
-        assert same == (item_id != changed)
-    assert after.fields.get(8)["price"] == 1.0
-
-
-def test_a_text_that_only_cleaning_makes_equal_is_not_encoded(demo: Path) -> None:
-    def change(rows: list[dict[str, Any]]) -> None:
-        rows[0]["title"] = f"<b>{rows[0]['title']}</b>&nbsp;"
-
-    change_rows(demo / "items.jsonl", change)
-    assert rebuild(demo).n_encoded == 0
-
-
-def test_removed_items_go_and_new_ones_are_encoded(demo: Path, store: ArtifactStore) -> None:
-    def change(rows: list[dict[str, Any]]) -> None:
-        del rows[:5]
-        rows.append({**rows[0], "item_id": "copy"})
-        rows.append({**rows[0], "item_id": "new", "title": "Something else"})
-
-    gone = [row["item_id"] for row in rows_of(demo / "items.jsonl")[:5]]
-    change_rows(demo / "items.jsonl", change)
-    report = rebuild(demo)
-    assert (report.n_items, report.n_encoded, report.n_reused) == (57, 1, 56)
-    assert not set(gone) & set(store.open().item_ids)
-    assert report.interactions is not None
-    assert report.interactions.n_unknown_items > 0
-    assert any("that the catalogue doesn't have" in warning for warning in report.warnings)
-
-
-def test_another_encoder_encodes_everything(demo: Path, store: ArtifactStore) -> None:
-    report = rebuild(demo, seed=1)
-    assert (report.n_encoded, report.n_reused) == (60, 0)
-    assert store.open().manifest.encoder.fingerprint == "fake-1"
-
-
-def test_a_damaged_live_artifact_is_not_reused_and_the_report_says_so(demo: Path, store: ArtifactStore) -> None:
-    path = store.folder() / "item_embeddings.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    damaged = store.current_id()
-    report = rebuild(demo)
-    assert report.n_encoded == 60
-    assert len(report.warnings) == 1
-    assert report.warnings[0].startswith(f"the live artifact can't be reused: artifact {damaged}: item_embeddings.npy")
-    assert store.open().manifest.parent is None
-    assert path.read_bytes() == content
 
 
 def test_an_item_without_text_stays_where_interactions_name_it(demo: Path, store: ArtifactStore) -> None:
@@ -177,117 +70,6 @@ def test_an_item_without_text_stays_where_interactions_name_it(demo: Path, store
     assert "nobody-knows" not in store.open().item_ids
     assert report.rejects["catalogue"]["counts"] == {"empty_text": 1}
     assert any(f"1 items have no text and stay because interactions name them: {named}" in w for w in report.warnings)
-
-
-def test_more_rejects_than_allowed_stop_the_build_and_leave_the_live_one(demo: Path, store: ArtifactStore) -> None:
-    live, ids = store.current_id(), store.ids()
-    append(demo / "items.jsonl", "{broken\n")  # one of 61 rows is over 1 %
-    with pytest.raises(DataError, match="1 of 61 catalogue rows are bad") as caught:
-        rebuild(demo)
-    assert "catalogue.max_reject_share" in str(caught.value)
-    assert (store.current_id(), store.ids()) == (live, ids)
-    assert verify_artifact(store.folder(), load=load_fake)
-    assert "{broken" in (store.root / "rejects" / "catalogue.jsonl").read_text()
-
-
-class FailingEncoder(FakeEncoder):
-    def encode_items(self, texts, on_done):
-        raise EncoderError("out of memory")
-
-
-def test_a_failing_encoder_leaves_the_live_one_and_no_leftovers(demo: Path, store: ArtifactStore) -> None:
-    live, ids = store.current_id(), store.ids()
-    with pytest.raises(EncoderError, match="out of memory"):
-        rebuild(demo, seed=1, encoder=FailingEncoder())
-    assert (store.current_id(), store.ids()) == (live, ids)
-    assert not list(store.root.glob(".staging-*"))
-
-
-def test_an_artifact_that_does_not_verify_is_not_published(demo: Path, store: ArtifactStore) -> None:
-    """The query runtime drifts between the probe's vector and the check."""
-    live, ids, loads = store.current_id(), store.ids(), iter(range(9))
-
-    def drifting(folder: Path, facts: object, threads: int) -> FakeEncoder:
-        return FakeEncoder(seed=next(loads))
-
-    with pytest.raises(ArtifactError, match="probe text has cosine"):
-        build(load_config(demo / "recall.toml"), prepare=prepare_fake(), load=drifting)
-    assert (store.current_id(), store.ids()) == (live, ids)
-    assert not list(store.root.glob(".staging-*"))
-
-
-def test_two_builders_at_once_exclude_each_other(demo: Path, store: ArtifactStore) -> None:
-    started, go_on = threading.Event(), threading.Event()
-
-    class SlowEncoder(FakeEncoder):
-        def encode_items(self, texts, on_done):
-            started.set()
-            assert go_on.wait(60)
-            return super().encode_items(texts, on_done)
-
-    first: list[BuildReport] = []
-    thread = threading.Thread(target=lambda: first.append(rebuild(demo, seed=1, encoder=SlowEncoder(seed=1))))
-    thread.start()
-    try:
-        assert started.wait(60)
-        with pytest.raises(BuildLockedError, match=f"another builder is at work in {store.root}; wait"):
-            rebuild(demo)
-        assert len(list(store.root.glob(".staging-*"))) == 1  # the second one cleaned nothing of the first
-    finally:
-        go_on.set()
-        thread.join()
-    assert store.current_id() == first[0].artifact_id
-    with builder_lock(store.root), pytest.raises(BuildLockedError):
-        rebuild(demo)
-    assert rebuild(demo, seed=1).n_encoded == 0
-
-
-def test_a_builder_killed_at_any_moment_leaves_a_sound_live_artifact(built_demo: Path, tmp_path: Path) -> None:
-    """The next build completes and cleans up."""
-
-    def copy(name: str) -> Path:
-        return Path(shutil.copytree(built_demo, tmp_path / name, symlinks=True))
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "tests.killed_builder", *arguments]
-        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-
-    old = ArtifactStore(built_demo / "artifacts").current_id()
-    total = int(run(f"{copy('whole') / 'recall.toml'}:0"))
-    moments = [*random.Random(20).sample(range(2, total - 6), 9), *range(total - 6, total + 1)]
-    folders = {moment: copy(f"killed-{moment}") for moment in sorted(moments)}
-    assert not run(*(f"{folder / 'recall.toml'}:{moment}" for moment, folder in folders.items()))
-    left, live = 0, []
-    for folder in folders.values():
-        store = ArtifactStore(folder / "artifacts")
-        left += any(store.root.glob(".staging-*"))
-        live.append(store.current_id())
-        for artifact_id in store.ids():
-            assert verify_artifact(store.folder(artifact_id), load=load_fake)
-        report = rebuild(folder, seed=1)
-        assert report.n_encoded == (60 if live[-1] == old else 0)
-        assert store.current_id() == report.artifact_id
-        assert verify_artifact(store.folder(old), load=load_fake)
-        assert not list(store.root.glob(".staging-*"))
-    assert left > 5
-    assert live[0] == old  # they died on both sides of the swap
-    assert live[-1] != old
-
-
-REPORT_KEYS = {
-    "artifact_id",
-    "artifacts",
-    "n_items",
-    "n_rows",
-    "n_encoded",
-    "n_reused",
-    "index",
-    "interactions",
-    "quality",
-    "rejects",
-    "warnings",
-    "seconds",
-}
 
 
 def test_the_report_has_the_documented_keys(demo: Path) -> None:
@@ -392,23 +174,6 @@ def test_the_probe_is_the_query_runtimes_vector(shop: Path) -> None:
     build(load_config(shop / "recall.toml"), prepare=prepare_fake(seed=0), load=query_runtime)
     vector, _ = FakeEncoder(seed=5).encode_user(PROBE_TEXT)
     np.testing.assert_allclose(opened(shop).manifest.probe.vector, vector, atol=1e-7)
-
-
-def test_builds_in_quick_succession_after_going_back_do_not_collide(demo: Path, store: ArtifactStore) -> None:
-    first = store.current_id()
-    assert first is not None
-    made = [first]
-    for _ in range(3):
-        made.append(rebuild(demo).artifact_id)
-        store.activate(first)
-    assert len(set(made)) == 4
-    assert store.ids() == made
-
-
-def test_an_artifacts_folder_that_is_a_file_is_an_error_of_the_file_system(shop: Path) -> None:
-    (shop / "artifacts").write_text("")
-    with pytest.raises(OSError, match="artifacts"):
-        rebuild(shop)
 
 
 def test_the_encoders_facts_are_in_the_manifest(shop: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_builder.config import EncoderConfig
@@ -36,6 +36,7 @@ def expected(texts: Sequence[str]) -> np.ndarray:
     return FakeEncoder().encode_items(texts, lambda n: None)
 
 
+@settings(max_examples=30)
 @given(old=st.lists(st.sampled_from("abcdef"), min_size=1), new=st.lists(st.sampled_from("abcdefgh"), min_size=1))
 def test_each_new_text_is_encoded_once_and_every_row_is_its_texts(
     tmp_path_factory: pytest.TempPathFactory, old: list[str], new: list[str]

@@ -116,11 +116,12 @@ def test_recall_asks_for_that_pool_only_where_the_head_acts() -> None:
 
 
 def test_equal_relation_scores_keep_the_order_of_the_pool() -> None:
-    vectors = unit_rows(20, DIM)
-    flat = RelationHead(np.zeros(DIM, np.float32), np.zeros(20, np.float32))
-    recaller = Recaller(memory_artifact(vectors, head=flat))
-    user = query([vectors[4]], k=20)
-    np.testing.assert_array_equal(recaller.recall(user).rows, recaller.recall(user, rescore=False).rows)
+    vectors, liked = unit_rows(200, DIM), np.arange(200) % 2
+    head = RelationHead(np.zeros(DIM, np.float32), liked.astype(np.float32))
+    recaller = Recaller(memory_artifact(vectors, head=head))
+    user = query([vectors[4]], k=200)
+    pool = recaller.recall(user, rescore=False).rows
+    np.testing.assert_array_equal(recaller.recall(user).rows, [*pool[liked[pool] == 1], *pool[liked[pool] == 0]])
 
 
 def test_of_an_unknown_user_popular_items_come_equals_by_row() -> None:

@@ -65,5 +65,5 @@ def make_features(
     if lexical is None:
         none = np.empty((len(embeddings), 0), np.float32)
         return Features(embeddings, None, none, user_embeddings, rows)
-    vectors = np.hstack([user_embeddings, lexical.vectors(list(user_texts.values()))])
-    return Features(embeddings, lexical, lexical.vectors(item_texts), vectors, rows)
+    vectors = np.hstack([user_embeddings, lexical.lexicon.vectors(list(user_texts.values()))])
+    return Features(embeddings, lexical, lexical.lexicon.vectors(item_texts), vectors, rows)

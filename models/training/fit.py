@@ -1,26 +1,24 @@
 """Fitting the matching, top to bottom: parts in closed form on the past, weights on validation, parts again on all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, TextKernel, UserSide, covariance, scale
+from models.fused import ItemParts, PartWeights, TextKernel, UserSide
 from models.training.features import Features
 from models.training.interactions import Interactions
-from models.training.judge import best_rows
 from models.training.l3ae import MAX_ITEMS, factorise, fit_l3ae, history_matrix, text_kernel
-from models.training.metrics import hits_of, recall_at
+from models.training.part_scores import Parts, PartScores
 from models.training.split import Case, Split, UserEvents, events_by_user, split
 from models.training.text_ridge import TextRidge, fit_text_ridge
-from models.types import Matrix, Rows, Vector
+from models.types import JsonValue, Matrix, Rows, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
-_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-_CUTOFFS = (10, 20, 50, 100)
-_MAX_CASES = 2_000
+_MAX_CASES = 1_000
+_START = PartWeights()
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -32,27 +30,12 @@ class Recipe:
     Attributes:
         decay: What a step back in texts or history multiplies a weight by.
         weights: Of the parts.
-        recall: Mean validation recall over tasks and cutoffs that chose them.
+        figures: Validation recall of the product, of zero-shot similarity and of popularity, by task and cutoff.
     """
 
     decay: float
     weights: PartWeights
-    recall: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """Both sides of every part, fitted."""
-
-    side: UserSide
-    items: ItemParts
-
-    def matching(self, recipe: Recipe) -> FusedMatching:
-        """Returns the matching that a recipe makes of these parts."""
-        parts = (self.items.zero_shot, self.items.behaviour, self.items.text, self.items.popularity)
-        covariances = [covariance(part) for part in parts]
-        side = replace(self.side, decay=recipe.decay)
-        return FusedMatching(side, recipe.weights, (covariances[0], covariances[1], covariances[2], covariances[3]))
+    figures: dict[str, JsonValue]
 
 
 def fit(interactions: Interactions, features: Features, *, seed: int = 0) -> tuple[Parts, Recipe]:
@@ -75,9 +58,16 @@ def choose(held_out: Split, features: Features, *, seed: int = 0) -> Recipe:
     """
     parts = fit_parts(held_out.past, features, seed=seed)
     cases = _draw(held_out.cases, features.n_items, seed)
-    decays = _DECAYS if held_out.past.times is not None else (1.0,)
-    recipes = [_best_weights(parts, cases, features, decay) for decay in decays]
-    return max(recipes, key=lambda recipe: recipe.recall)
+    search = {decay: PartScores(parts, cases, features, decay) for decay in _decays(held_out.past)}
+    decay = max(search, key=lambda decay: search[decay].mean_recall(_START))
+    scores = search[decay]
+    weights = scores.climb()
+    figures: dict[str, JsonValue] = {
+        "product": scores.figures(weights),
+        "zero_shot": scores.figures(_alone("zero_shot")),
+        "popularity": scores.figures(_alone("popularity")),
+    }
+    return Recipe(decay, weights, figures)
 
 
 def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts:
@@ -95,7 +85,8 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
     side = UserSide(
         kernel=kernel,
         decay=1.0,
-        item_meaning=meaning,
+        embeddings=features.embeddings,
+        lexical=features.item_lexical,
         projection=projection,
         history_factors=history_factors,
         landmarks=ridge.landmarks,
@@ -108,11 +99,6 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
         popularity=((log_popularity - log_popularity.mean()) / deviation)[:, None].astype(np.float32),
     )
     return Parts(side, items)
-
-
-def known_user(case: Case, features: Features) -> KnownUser:
-    """Returns a case as the service would see it."""
-    return KnownUser(features.texts(case.texts), case.history, np.ones(len(case.history), np.float32))
 
 
 def _fit_behaviour(
@@ -162,6 +148,15 @@ def _principal(meaning: Matrix) -> Matrix:
     return projection
 
 
+def _decays(past: Interactions) -> tuple[float, ...]:
+    """Returns what is tried: unordered rows know no step back."""
+    return _DECAYS if past.times is not None else (1.0,)
+
+
+def _alone(part: str) -> PartWeights:
+    return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
+
+
 def _draw(cases: Sequence[Case], n_items: int, seed: int) -> list[Case]:
     """Returns as many cases of each task as memory allows."""
     limit = max(50, min(_MAX_CASES, _MAX_SCORES // n_items))
@@ -171,43 +166,3 @@ def _draw(cases: Sequence[Case], n_items: int, seed: int) -> list[Case]:
         order = np.random.default_rng(seed).permutation(len(group))[:limit]
         drawn += [group[row] for row in np.sort(order)]
     return drawn
-
-
-def _best_weights(parts: Parts, cases: Sequence[Case], features: Features, decay: float) -> Recipe:
-    """Climbs one weight at a time; the scores of each part are computed once."""
-    scores = _part_scores(replace(parts.side, decay=decay), parts.items, cases, features)
-    for score in scores.values():
-        for row, case in zip(score, cases, strict=True):
-            row[case.history] = 0
-    best = PartWeights()
-    value = _mean_recall(scores, best, cases)
-    for _ in range(2):
-        for name in PartWeights.model_fields:
-            for weight in _WEIGHTS:
-                tried = best.model_copy(update={name: weight})
-                if tried != best and (recall := _mean_recall(scores, tried, cases)) > value:
-                    best, value = tried, recall
-    return Recipe(decay, best, value)
-
-
-def _part_scores(side: UserSide, items: ItemParts, cases: Sequence[Case], features: Features) -> dict[str, Matrix]:
-    users = [side.parts(known_user(case, features)) for case in cases]
-    return {
-        name: scale(np.concatenate([getattr(user, name) for user in users]), covariance(getattr(items, name)))
-        @ getattr(items, name).T
-        for name in PartWeights.model_fields
-    }
-
-
-def _mean_recall(scores: dict[str, Matrix], weights: PartWeights, cases: Sequence[Case]) -> float:
-    """Returns the mean over cutoffs of recall, tasks counting alike."""
-    total = sum(getattr(weights, name) * score for name, score in scores.items() if getattr(weights, name))
-    if isinstance(total, int):
-        return 0.0
-    for row, case in zip(total, cases, strict=True):
-        row[case.history] = -np.inf
-    hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in cases])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    by_case = np.mean([recall_at(hits, n_relevant, k) for k in _CUTOFFS], axis=0)
-    tasks = np.array([case.task for case in cases])
-    return float(np.mean([by_case[tasks == task].mean() for task in np.unique(tasks)]))

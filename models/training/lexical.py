@@ -9,7 +9,6 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.lexical import Lexicon, terms
-from models.types import Matrix
 
 _MAX_TERMS = 50_000
 
@@ -25,11 +24,6 @@ class LexicalFit:
 
     lexicon: Lexicon
     tfidf: csr_matrix
-
-    def vectors(self, texts: Sequence[str]) -> Matrix:
-        """Returns lexical vectors by the very code that serves, shape `(n, dim)`."""
-        width = self.lexicon.projection.shape[1]
-        return np.array([self.lexicon.vector(text) for text in texts], np.float32).reshape(-1, width)
 
 
 def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> LexicalFit | None:

@@ -38,7 +38,7 @@ def test_fitted_vectors_are_the_projected_tfidf() -> None:
     fit = fit_lexicon(TEXTS, dim=3)
     assert fit is not None
     loadings = fit.lexicon.projection  # idf * V
-    vectors = fit.vectors(TEXTS)
+    vectors = fit.lexicon.vectors(TEXTS)
     assert vectors.shape == (5, loadings.shape[1])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     cosines = vectors @ vectors.T

@@ -1,0 +1,99 @@
+"""The parts' scores of validation cases, computed once, so that weights can be tried cheaply."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, UserSide, covariance, scale
+from models.training.features import Features
+from models.training.judge import best_rows
+from models.training.metrics import PerUser, hits_of, recall_at
+from models.training.split import Case
+from models.types import JsonValue, Matrix
+
+_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+_CUTOFFS = (10, 20, 50, 100)
+_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Both sides of every part, fitted."""
+
+    side: UserSide
+    items: ItemParts
+
+    def matching(self, decay: float, weights: PartWeights) -> FusedMatching:
+        """Returns the matching that a decay and weights make of these parts."""
+        items = self.items
+        covariances = (
+            covariance(items.zero_shot),
+            covariance(items.behaviour),
+            covariance(items.text),
+            covariance(items.popularity),
+        )
+        return FusedMatching(replace(self.side, decay=decay), weights, covariances)
+
+
+class PartScores:
+    """Scores of each part for each case and item, in deviations over the catalogue, the history left out.
+
+    Args:
+        parts: Fitted on the past.
+        cases: To score.
+        features: Of items and texts.
+        decay: What a step back multiplies a weight by.
+    """
+
+    def __init__(self, parts: Parts, cases: Sequence[Case], features: Features, decay: float) -> None:
+        side = replace(parts.side, decay=decay)
+        users = [side.parts(known_user(case, features)) for case in cases]
+        self._cases = cases
+        self._scores: dict[str, Matrix] = {}
+        for name in PartWeights.model_fields:
+            items: Matrix = getattr(parts.items, name)
+            known = np.concatenate([getattr(user, name) for user in users])
+            self._scores[name] = scale(known, covariance(items)) @ items.T
+
+    def mean_recall(self, weights: PartWeights) -> float:
+        """Returns the mean over cutoffs of recall, tasks counting alike."""
+        by_task = self._recall(weights)
+        return float(np.mean([np.mean([values.mean() for values in task.values()]) for task in by_task.values()]))
+
+    def figures(self, weights: PartWeights) -> dict[str, JsonValue]:
+        """Returns recall by task and cutoff."""
+        return {
+            task: {f"recall@{k}": round(float(values.mean()), 4) for k, values in by_cutoff.items()}
+            for task, by_cutoff in self._recall(weights).items()
+        }
+
+    def climb(self) -> PartWeights:
+        """Returns the best weights found by changing one at a time."""
+        best = PartWeights()
+        value = self.mean_recall(best)
+        for _ in range(_ROUNDS):
+            for name in PartWeights.model_fields:
+                for weight in _WEIGHTS:
+                    tried = best.model_copy(update={name: weight})
+                    if tried != best and (recall := self.mean_recall(tried)) > value:
+                        best, value = tried, recall
+        return best
+
+    def _recall(self, weights: PartWeights) -> dict[str, dict[int, PerUser]]:
+        total = np.zeros_like(self._scores["popularity"])
+        for name, score in self._scores.items():
+            total += getattr(weights, name) * score
+        for row, case in zip(total, self._cases, strict=True):
+            row[case.history] = -np.inf
+        hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in self._cases])
+        n_relevant = np.array([len(case.targets) for case in self._cases])
+        tasks = np.array([case.task for case in self._cases])
+        return {
+            str(task): {k: recall_at(hits, n_relevant, k)[tasks == task] for k in _CUTOFFS} for task in np.unique(tasks)
+        }
+
+
+def known_user(case: Case, features: Features) -> KnownUser:
+    """Returns a case as the service would see it."""
+    return KnownUser(features.texts(case.texts), case.history, np.ones(len(case.history), np.float32))

@@ -13,9 +13,10 @@ from models.training.l3ae import MAX_ITEMS, factorise, fit_l3ae, history_matrix,
 from models.training.part_scores import Parts, PartScores
 from models.training.split import Case, Split, UserEvents, events_by_user, split
 from models.training.text_ridge import TextRidge, fit_text_ridge
-from models.types import JsonValue, Matrix, Rows, Vector
+from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
+_COLD_RIDGE = 1.0
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 1_000
 _START = PartWeights()
@@ -80,8 +81,7 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
     ridge = _fit_text(events, features, kernel, seed)
     meaning = features.item_meaning()
     projection = _principal(meaning)
-    log_popularity = np.log1p(popularity)
-    deviation = float(log_popularity.std()) or 1.0
+    warm = popularity > 0
     side = UserSide(
         kernel=kernel,
         decay=1.0,
@@ -95,8 +95,8 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
     items = ItemParts(
         zero_shot=meaning @ projection,
         behaviour=behaviour,
-        text=ridge.item_factors,
-        popularity=((log_popularity - log_popularity.mean()) / deviation)[:, None].astype(np.float32),
+        text=_fill_cold(ridge.item_factors, meaning, warm),
+        popularity=_popularity_part(popularity),
     )
     return Parts(side, items)
 
@@ -139,6 +139,38 @@ def _text_pairs(events: dict[int, UserEvents], features: Features) -> tuple[Rows
                 rows.append(features.text_rows[text])
                 wanted.append(items)
     return np.array(rows, np.int64), history_matrix(wanted, features.n_items, longest=1_000)
+
+
+def _fill_cold(factors: Matrix, meaning: Matrix, warm: Mask) -> Matrix:
+    """Returns item factors in which an item that nobody consumed has what its text predicts.
+
+    Ridge regression from the warm items' texts to their factors; as ridge shrinks, what it predicts is brought to
+    the warm items' mean length.
+
+    Args:
+        factors: Shape `(n_items, rank)`.
+        meaning: Of the items' texts, shape `(n_items, text_dim)`.
+        warm: Which items have users.
+    """
+    if warm.all() or not warm.any() or not factors.any():
+        return factors
+    known = meaning[warm].astype(np.float64)
+    system = known.T @ known + _COLD_RIDGE * np.eye(known.shape[1])
+    coefficients = np.linalg.solve(system, known.T @ factors[warm])
+    predicted = meaning @ coefficients
+    length = np.linalg.norm(factors[warm], axis=1).mean() / np.linalg.norm(predicted[warm], axis=1).mean()
+    filled: Matrix = np.where(warm[:, None], factors, length * predicted).astype(np.float32)
+    return filled
+
+
+def _popularity_part(popularity: Vector) -> Matrix:
+    """Returns standardised log popularity, shape `(n_items, 1)`; an item without users counts as an average one."""
+    values = np.log1p(popularity)
+    warm = popularity > 0
+    if not warm.any() or values[warm].std() == 0:
+        return np.zeros((len(values), 1), np.float32)
+    standardised = np.where(warm, (values - values[warm].mean()) / values[warm].std(), 0)
+    return standardised[:, None].astype(np.float32)
 
 
 def _principal(meaning: Matrix) -> Matrix:

@@ -37,7 +37,7 @@ class Parts:
 
 
 class PartScores:
-    """Scores of each part for each case and item, in deviations over the catalogue, the history left out.
+    """Scores of each part for each case and item, in deviations over the catalogue.
 
     Args:
         parts: Fitted on the past.
@@ -80,10 +80,15 @@ class PartScores:
                         best, value = tried, recall
         return best
 
-    def _recall(self, weights: PartWeights) -> dict[str, dict[int, PerUser]]:
+    def total(self, weights: PartWeights) -> Matrix:
+        """Returns the weighted sum of the parts' scores, shape `(n_cases, n_items)`."""
         total = np.zeros_like(self._scores["popularity"])
         for name, score in self._scores.items():
             total += getattr(weights, name) * score
+        return total
+
+    def _recall(self, weights: PartWeights) -> dict[str, dict[int, PerUser]]:
+        total = self.total(weights)
         for row, case in zip(total, self._cases, strict=True):
             row[case.history] = -np.inf
         hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in self._cases])

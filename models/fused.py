@@ -52,13 +52,22 @@ class PartWeights(BaseModel):
     popularity: float = Field(0.1, ge=0)
 
 
+class SituationWeights(BaseModel):
+    """Weights for the two situations in which a user can be known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    history: PartWeights = PartWeights(zero_shot=0.35, behaviour=1.0, text=0.5, popularity=0.1)
+    text: PartWeights = PartWeights(zero_shot=1.0, behaviour=0.0, text=1.0, popularity=0.1)
+
+
 class FusedFacts(BaseModel):
     """The learnt matching as the manifest describes it.
 
     Attributes:
         kind: Names the method.
         decay: What a step back in texts or history multiplies a weight by.
-        weights: What each part counts.
+        weights: What each part counts, by what is known: a history (with or without texts), or texts alone.
         kernel: Between texts.
     """
 
@@ -66,7 +75,7 @@ class FusedFacts(BaseModel):
 
     kind: Literal["fused"] = "fused"
     decay: float = Field(gt=0, le=1)
-    weights: PartWeights
+    weights: SituationWeights
     kernel: TextKernel
 
 
@@ -144,12 +153,12 @@ class FusedMatching:
 
     Attributes:
         side: Makes the user's parts.
-        weights: What each part counts.
+        weights: What each part counts in either situation.
         covariances: Σ of each part over the items, in the order of `ItemParts`, each of shape `(d, d)`.
     """
 
     side: UserSide
-    weights: PartWeights
+    weights: SituationWeights
     covariances: tuple[Matrix, Matrix, Matrix, Matrix]
 
     @property
@@ -160,10 +169,11 @@ class FusedMatching:
     def user_vector(self, user: KnownUser) -> Vector | None:
         """Returns the user vector, shape `(D,)`, or None where neither text nor history says anything."""
         parts = self.side.parts(user)
+        weights = self.weights.history if user.weights.any() else self.weights.text
         scaled = [
             weight * scale(part, covariance)
             for weight, part, covariance in zip(
-                (self.weights.zero_shot, self.weights.behaviour, self.weights.text, self.weights.popularity),
+                (weights.zero_shot, weights.behaviour, weights.text, weights.popularity),
                 (parts.zero_shot, parts.behaviour, parts.text, parts.popularity),
                 self.covariances,
                 strict=True,

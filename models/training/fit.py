@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from models.fused import ItemParts, PartWeights, TextKernel, UserSide
+from models.fused import ItemParts, PartWeights, SituationWeights, TextKernel, UserSide
 from models.training.features import Features
 from models.training.interactions import Interactions
 from models.training.l3ae import MAX_ITEMS, factorise, fit_l3ae, history_matrix, text_kernel
 from models.training.part_scores import Parts, PartScores
-from models.training.split import Case, Split, UserEvents, events_by_user, split
+from models.training.split import TASKS, Case, Split, Task, UserEvents, events_by_user, split
 from models.training.text_ridge import TextRidge, fit_text_ridge
 from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
@@ -19,7 +19,6 @@ _ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
 _COLD_RIDGE = 1.0
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 1_000
-_START = PartWeights()
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -30,12 +29,12 @@ class Recipe:
 
     Attributes:
         decay: What a step back in texts or history multiplies a weight by.
-        weights: Of the parts.
-        figures: Validation recall of the product, of zero-shot similarity and of popularity, by task and cutoff.
+        weights: Of the parts, by situation.
+        figures: Validation recall by task: the product's, that of text similarity and of popularity.
     """
 
     decay: float
-    weights: PartWeights
+    weights: SituationWeights
     figures: dict[str, JsonValue]
 
 
@@ -58,17 +57,23 @@ def choose(held_out: Split, features: Features, *, seed: int = 0) -> Recipe:
         seed: Of fits and of the cases drawn.
     """
     parts = fit_parts(held_out.past, features, seed=seed)
-    cases = _draw(held_out.cases, features.n_items, seed)
-    search = {decay: PartScores(parts, cases, features, decay) for decay in _decays(held_out.past)}
-    decay = max(search, key=lambda decay: search[decay].mean_recall(_START))
-    scores = search[decay]
-    weights = scores.climb()
-    figures: dict[str, JsonValue] = {
-        "product": scores.figures(weights),
-        "zero_shot": scores.figures(_alone("zero_shot")),
-        "popularity": scores.figures(_alone("popularity")),
-    }
-    return Recipe(decay, weights, figures)
+    by_task = _draw(held_out.cases, features.n_items, seed)
+    main: Task = "history" if "history" in by_task else "text"
+    start = SituationWeights()
+    chosen: dict[str, PartWeights] = {}
+    search = {decay: PartScores(parts, by_task[main], features, decay) for decay in _decays(held_out.past)}
+    decay = max(search, key=lambda decay: search[decay].mean_recall(getattr(start, main)))
+    figures: dict[str, JsonValue] = {}
+    for task, cases in by_task.items():
+        scores = search[decay] if task == main else PartScores(parts, cases, features, decay)
+        chosen[task] = scores.climb(getattr(start, task))
+        figures[task] = {
+            "cases": len(cases),
+            "product": scores.figures(chosen[task]),
+            "zero_shot": scores.figures(_alone("zero_shot")),
+            "popularity": scores.figures(_alone("popularity")),
+        }
+    return Recipe(decay, start.model_copy(update=chosen), figures)
 
 
 def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts:
@@ -189,12 +194,13 @@ def _alone(part: str) -> PartWeights:
     return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
-def _draw(cases: Sequence[Case], n_items: int, seed: int) -> list[Case]:
+def _draw(cases: Sequence[Case], n_items: int, seed: int) -> dict[Task, list[Case]]:
     """Returns as many cases of each task as memory allows."""
     limit = max(50, min(_MAX_CASES, _MAX_SCORES // n_items))
-    drawn = []
-    for task in ("history", "text"):
+    drawn: dict[Task, list[Case]] = {}
+    for task in TASKS:
         group = [case for case in cases if case.task == task]
         order = np.random.default_rng(seed).permutation(len(group))[:limit]
-        drawn += [group[row] for row in np.sort(order)]
+        if len(order):
+            drawn[task] = [group[row] for row in np.sort(order)]
     return drawn

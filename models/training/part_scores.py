@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, UserSide, covariance, scale
+from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, SituationWeights, UserSide, covariance, scale
 from models.training.features import Features
 from models.training.judge import best_rows
 from models.training.metrics import PerUser, hits_of, recall_at
@@ -15,6 +15,7 @@ from models.types import JsonValue, Matrix
 _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _CUTOFFS = (10, 20, 50, 100)
 _ROUNDS = 2
+_LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class Parts:
     side: UserSide
     items: ItemParts
 
-    def matching(self, decay: float, weights: PartWeights) -> FusedMatching:
+    def matching(self, decay: float, weights: SituationWeights) -> FusedMatching:
         """Returns the matching that a decay and weights make of these parts."""
         items = self.items
         covariances = (
@@ -41,7 +42,7 @@ class PartScores:
 
     Args:
         parts: Fitted on the past.
-        cases: To score.
+        cases: To score, of one task.
         features: Of items and texts.
         decay: What a step back multiplies a weight by.
     """
@@ -57,27 +58,26 @@ class PartScores:
             self._scores[name] = scale(known, covariance(items)) @ items.T
 
     def mean_recall(self, weights: PartWeights) -> float:
-        """Returns the mean over cutoffs of recall, tasks counting alike."""
-        by_task = self._recall(weights)
-        return float(np.mean([np.mean([values.mean() for values in task.values()]) for task in by_task.values()]))
+        """Returns the mean over cutoffs and cases of recall."""
+        return float(self._by_case(weights).mean())
 
     def figures(self, weights: PartWeights) -> dict[str, JsonValue]:
-        """Returns recall by task and cutoff."""
-        return {
-            task: {f"recall@{k}": round(float(values.mean()), 4) for k, values in by_cutoff.items()}
-            for task, by_cutoff in self._recall(weights).items()
-        }
+        """Returns recall by cutoff."""
+        return {f"recall@{k}": round(float(values.mean()), 4) for k, values in self._recall(weights).items()}
 
-    def climb(self) -> PartWeights:
-        """Returns the best weights found by changing one at a time."""
-        best = PartWeights()
-        value = self.mean_recall(best)
+    def climb(self, start: PartWeights) -> PartWeights:
+        """Returns the best weights found by changing one at a time; a gain within noise changes nothing."""
+        best, recall = start, self._by_case(start)
         for _ in range(_ROUNDS):
             for name in PartWeights.model_fields:
                 for weight in _WEIGHTS:
                     tried = best.model_copy(update={name: weight})
-                    if tried != best and (recall := self.mean_recall(tried)) > value:
-                        best, value = tried, recall
+                    if tried == best:
+                        continue
+                    gain = (found := self._by_case(tried)) - recall
+                    # One standard error of the paired difference: a handful of cases can't move the weights.
+                    if gain.mean() > max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
+                        best, recall = tried, found
         return best
 
     def total(self, weights: PartWeights) -> Matrix:
@@ -87,16 +87,17 @@ class PartScores:
             total += getattr(weights, name) * score
         return total
 
-    def _recall(self, weights: PartWeights) -> dict[str, dict[int, PerUser]]:
+    def _by_case(self, weights: PartWeights) -> PerUser:
+        by_case: PerUser = np.mean(list(self._recall(weights).values()), axis=0)
+        return by_case
+
+    def _recall(self, weights: PartWeights) -> dict[int, PerUser]:
         total = self.total(weights)
         for row, case in zip(total, self._cases, strict=True):
             row[case.history] = -np.inf
         hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in self._cases])
         n_relevant = np.array([len(case.targets) for case in self._cases])
-        tasks = np.array([case.task for case in self._cases])
-        return {
-            str(task): {k: recall_at(hits, n_relevant, k)[tasks == task] for k in _CUTOFFS} for task in np.unique(tasks)
-        }
+        return {k: recall_at(hits, n_relevant, k) for k in _CUTOFFS}
 
 
 def known_user(case: Case, features: Features) -> KnownUser:

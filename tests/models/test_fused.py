@@ -6,20 +6,30 @@ import numpy as np
 import pytest
 
 from models.errors import ArtifactCorruptError, ArtifactMismatchError
-from models.fused import FusedMatching, KnownUser, PartWeights, TextKernel, UserSide, covariance, scale
+from models.fused import (
+    FusedMatching,
+    KnownUser,
+    PartWeights,
+    SituationWeights,
+    TextKernel,
+    UserSide,
+    covariance,
+    scale,
+)
 from models.learnt import MATCHING, Learnt, load_learnt, write_learnt
 from models.lexical import Lexicon
 from models.types import Matrix
 
 N_ITEMS, DIM, LEXICAL = 30, 6, 3
 NO_HISTORY = np.empty(0, np.int64)
+EQUAL = PartWeights()
 
 
 def random(seed: int, *shape: int) -> Matrix:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def learnt(weights: PartWeights | None = None) -> Learnt:
+def learnt(weights: PartWeights = EQUAL) -> Learnt:
     embeddings, lexical = random(1, N_ITEMS, DIM), random(2, N_ITEMS, LEXICAL)
     parts = [random(3, N_ITEMS, 4), random(4, N_ITEMS, 5), random(5, N_ITEMS, 2), random(6, N_ITEMS, 1)]
     side = UserSide(
@@ -33,7 +43,7 @@ def learnt(weights: PartWeights | None = None) -> Learnt:
         text_factors=random(10, 7, 2),
     )
     covariances = tuple(covariance(part) for part in parts)
-    matching = FusedMatching(side, weights or PartWeights(), covariances)  # type: ignore[arg-type]
+    matching = FusedMatching(side, SituationWeights(history=weights, text=weights), covariances)  # type: ignore[arg-type]
     return Learnt(matching, np.hstack(parts), Lexicon({"a": 0, "b": 1}, random(11, 2, LEXICAL)))
 
 

@@ -9,7 +9,7 @@ from models.training.fit import choose, fit, fit_parts
 from models.training.interactions import Interactions
 from models.training.judge import judge, rank_by_scores
 from models.training.part_scores import PartScores, known_user
-from models.training.split import Case, split
+from models.training.split import TASKS, Case, split
 from models.types import Matrix
 
 N_THEMES, PER_THEME, N_USERS, PER_USER = 5, 16, 150, 6
@@ -104,12 +104,13 @@ def test_the_search_judges_what_the_service_does() -> None:
     parts = fit_parts(held_out.past, features)
     recipe = choose(held_out, features)
     matching = parts.matching(recipe.decay, recipe.weights)
-    scores = PartScores(parts, held_out.cases, features, recipe.decay)
-    for row, case in enumerate(held_out.cases[:10]):
-        vector = matching.user_vector(known_user(case, features))
-        assert vector is not None
-        served = parts.items.joined() @ vector
-        np.testing.assert_allclose(scores.total(recipe.weights)[row], served, rtol=1e-3, atol=1e-3)
+    for task in TASKS:
+        cases = [case for case in held_out.cases if case.task == task][:5]
+        total = PartScores(parts, cases, features, recipe.decay).total(getattr(recipe.weights, task))
+        for row, case in zip(total, cases, strict=True):
+            vector = matching.user_vector(known_user(case, features))
+            assert vector is not None
+            np.testing.assert_allclose(row, parts.items.joined() @ vector, rtol=1e-3, atol=1e-3)
 
 
 def test_an_item_without_users_is_found_by_its_text() -> None:

@@ -9,9 +9,9 @@ from filelock import FileLock, Timeout
 from stop_words import StopWordError, get_stop_words
 
 from index_builder.config import BuildConfig, CatalogueConfig, IndexConfig, TextConfig
-from index_builder.encode import EncoderPreparer, cores, encode_items, prepare_encoder
+from index_builder.encode import Encoded, EncoderPreparer, cores, encode_items, prepare_encoder
 from index_builder.inputs import Inputs, read_inputs
-from index_builder.learn import learn
+from index_builder.learn import Lesson, learn
 from index_builder.report import BuildReport, Stopwatch
 from index_builder.verify import measure_ann_recall, verify_artifact
 from models.artifact import ENCODER, Artifact, ArtifactContents, write_artifact
@@ -19,7 +19,6 @@ from models.artifact_store import ArtifactStore
 from models.encoder import EncoderFacts, EncoderLoader, load_encoder
 from models.errors import ArtifactError, BuildLockedError, ConfigError
 from models.item_index import ItemIndex, build_index
-from models.learnt import Learnt
 from models.manifest import Manifest, Probe
 from models.relation_head import cosine_head
 from models.text import TextRecipe
@@ -111,7 +110,7 @@ class _Build:
                 encoded = encode_items(texts, facts, load=load, parent=self.parent)
             with self.watch.stage("learn"):
                 served = self.load(folder / ENCODER, facts, cores())
-                lesson = learn(inputs, encoded.embeddings, served, self.recipe)
+                lesson = learn(inputs, encoded.embeddings, served, self.recipe, parent=self._same_space(facts))
             self.warnings += lesson.warnings
             with self.watch.stage("index"):
                 vectors = encoded.embeddings if lesson.learnt is None else lesson.learnt.item_vectors
@@ -124,7 +123,7 @@ class _Build:
                     encoded.embeddings,
                     index=index,
                     params=params,
-                    learnt=lesson.learnt,
+                    lesson=lesson,
                 )
                 manifest = write_artifact(
                     folder,
@@ -140,21 +139,27 @@ class _Build:
             with self.watch.stage("publish"):
                 self.store.publish(folder, manifest)
                 self.store.activate(manifest.artifact_id)
-        return self._report(manifest, inputs, n_encoded=encoded.n_encoded, n_reused=encoded.n_reused)
+        return self._report(manifest, inputs, encoded=encoded, lesson=lesson)
+
+    def _same_space(self, facts: EncoderFacts) -> Artifact | None:
+        """Returns the live artifact if its vectors are of the same space."""
+        same = self.parent is not None and self.parent.manifest.encoder.fingerprint == facts.fingerprint
+        return self.parent if same else None
 
     def _probe(self, folder: Path, facts: EncoderFacts) -> Probe:
         """Returns the canary's vector by the runtime that will serve, which may not be the one that encodes items."""
         vector, _ = self.load(folder / ENCODER, facts, 1).encode_user(self.recipe.clean(PROBE_TEXT))
         return Probe(text=PROBE_TEXT, vector=tuple(vector.tolist()), min_cosine=_PROBE_MIN_COSINE)
 
-    def _report(self, manifest: Manifest, inputs: Inputs, *, n_encoded: int, n_reused: int) -> BuildReport:
+    def _report(self, manifest: Manifest, inputs: Inputs, *, encoded: Encoded, lesson: Lesson) -> BuildReport:
         return BuildReport(
             artifact_id=manifest.artifact_id,
             artifacts=str(self.store.root),
             n_items=manifest.index.n_items,
             n_rows=inputs.catalogue.n_rows,
-            n_encoded=n_encoded,
-            n_reused=n_reused,
+            n_encoded=encoded.n_encoded,
+            n_reused=encoded.n_reused,
+            user_texts={"n_encoded": lesson.n_encoded, "n_reused": lesson.n_reused},
             index={"kind": manifest.index.kind, **manifest.index.params},
             interactions=inputs.counts,
             quality=manifest.quality,
@@ -182,7 +187,7 @@ def _contents(
     embeddings: Matrix,
     index: ItemIndex,
     params: dict[str, int],
-    learnt: Learnt | None,
+    lesson: Lesson,
 ) -> ArtifactContents:
     n_items = len(embeddings)
     popularity = np.zeros(n_items, np.float32)
@@ -195,7 +200,8 @@ def _contents(
         popularity=popularity,
         index=index,
         index_params=params,
-        learnt=learnt,
+        learnt=lesson.learnt,
+        user_texts=lesson.user_texts,
         head=cosine_head(index.dim, n_items),
         head_trained=False,
     )

@@ -29,8 +29,9 @@ class BuildReport(BaseModel):
         artifacts: The folder it is in.
         n_items: Items in it.
         n_rows: Catalogue rows read.
-        n_encoded: Texts that the encoder read now.
+        n_encoded: Item texts that the encoder read now.
         n_reused: Items whose embedding was there already.
+        user_texts: `n_encoded` and `n_reused` of the texts that users wrote.
         index: Kind and parameters.
         interactions: Counts; null without interactions.
         quality: What was measured.
@@ -47,6 +48,7 @@ class BuildReport(BaseModel):
     n_rows: int
     n_encoded: int
     n_reused: int
+    user_texts: dict[str, int]
     index: dict[str, JsonValue]
     interactions: InteractionCounts | None
     quality: dict[str, JsonValue]

@@ -18,7 +18,7 @@ from models.encoder import Encoder, EncoderFacts
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMismatchError, ArtifactMissingError
 from models.fused import FusedFacts
 from models.item_index import ItemIndex, load_index
-from models.learnt import LEARNT_FILES, Learnt, load_learnt, write_learnt
+from models.learnt import LEARNT_FILES, Learnt, UserTexts, load_learnt, write_learnt, write_user_texts
 from models.manifest import FileFacts, HeadFacts, IndexFacts, Manifest, Probe, parse_manifest, seal
 from models.matching import DecayedMean
 from models.relation_head import RelationHead, load_head
@@ -50,6 +50,7 @@ class ArtifactContents:
         index: Over the item vectors.
         index_params: What it was built with.
         learnt: The learnt matching; None leaves the decayed mean of embeddings.
+        user_texts: What it learnt from, for the next build; None with `learnt`.
         head: The relation head.
         head_trained: Whether it learnt from interactions.
     """
@@ -61,6 +62,7 @@ class ArtifactContents:
     index: ItemIndex
     index_params: dict[str, int]
     learnt: Learnt | None
+    user_texts: UserTexts | None
     head: RelationHead
     head_trained: bool
 
@@ -132,8 +134,9 @@ def write_artifact(
     np.save(folder / POPULARITY, contents.popularity)
     contents.index.save(folder / INDEX)
     contents.head.save(folder / HEAD)
-    if contents.learnt is not None:
+    if contents.learnt is not None and contents.user_texts is not None:
         write_learnt(folder, contents.learnt)
+        write_user_texts(folder, contents.user_texts)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     files = {name: _file_facts(folder / name) for name in names}
     if parent is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -21,7 +22,11 @@ ITEM_LEXICAL = "item_lexical.npy"
 HISTORY_FACTORS = "history_factors.npy"
 MATCHING = "matching.safetensors"
 LEXICON = "lexicon.json"
-LEARNT_FILES = frozenset({ITEM_VECTORS, ITEM_LEXICAL, HISTORY_FACTORS, MATCHING, LEXICON})
+USER_TEXT_HASHES = "user_text_hashes.npy"
+USER_TEXT_EMBEDDINGS = "user_text_embeddings.npy"
+LEARNT_FILES = frozenset(
+    {ITEM_VECTORS, ITEM_LEXICAL, HISTORY_FACTORS, MATCHING, LEXICON, USER_TEXT_HASHES, USER_TEXT_EMBEDDINGS}
+)
 _COVARIANCES = ("covariance_zero_shot", "covariance_behaviour", "covariance_text", "covariance_popularity")
 
 
@@ -38,6 +43,31 @@ class Learnt:
     matching: FusedMatching
     item_vectors: Matrix
     lexicon: Lexicon
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserTexts:
+    """Embeddings of the user texts that were learnt from, so that the next build needn't encode them again.
+
+    Attributes:
+        hashes: Of the clean texts, shape `(n, 16)`.
+        embeddings: Shape `(n, dim)`.
+    """
+
+    hashes: NDArray[np.uint8]
+    embeddings: Matrix
+
+
+def write_user_texts(folder: Path, texts: UserTexts) -> None:
+    """Writes them into an artifact's directory; only builders read them."""
+    np.save(folder / USER_TEXT_HASHES, texts.hashes)
+    np.save(folder / USER_TEXT_EMBEDDINGS, texts.embeddings)
+
+
+def load_user_texts(folder: Path) -> UserTexts:
+    """Reads what `write_user_texts` wrote."""
+    hashes = np.load(folder / USER_TEXT_HASHES, allow_pickle=False)
+    return UserTexts(hashes, np.load(folder / USER_TEXT_EMBEDDINGS, mmap_mode="r", allow_pickle=False))
 
 
 def write_learnt(folder: Path, learnt: Learnt) -> None:

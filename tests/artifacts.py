@@ -73,6 +73,7 @@ def contents_of(vectors: Matrix, *, kind: IndexKind = "flat") -> ArtifactContent
         index=build_index(vectors, kind, params=params),
         index_params=params,
         learnt=None,
+        user_texts=None,
         head=cosine_head(dim, n_items),
         head_trained=False,
     )

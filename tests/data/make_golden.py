@@ -80,6 +80,7 @@ def main() -> None:
             index=build_index(embeddings, "flat", params={}),
             index_params={},
             learnt=None,
+            user_texts=None,
             head=RelationHead(
                 np.linspace(0.5, 1.5, DIM, dtype=np.float32), np.linspace(0.2, -0.2, 6, dtype=np.float32)
             ),

@@ -281,6 +281,7 @@ REPORT_KEYS = {
     "n_rows",
     "n_encoded",
     "n_reused",
+    "user_texts",
     "index",
     "interactions",
     "quality",
@@ -301,7 +302,7 @@ def test_the_report_has_the_documented_keys(demo: Path) -> None:
     assert set(report["interactions"]) == {"n_rows", "n_used", "n_users", "n_below_min_rating", "n_unknown_items"}
     assert set(report["rejects"]) == {"catalogue", "interactions"}
     assert set(report["rejects"]["catalogue"]) == {"rejected", "share", "counts", "examples", "file"}
-    assert set(report["seconds"]) == {"read", "encoder", "encode", "index", "write", "verify", "publish"}
+    assert set(report["seconds"]) == {"read", "encoder", "encode", "learn", "index", "write", "verify", "publish"}
     text = (ROOT / "docs" / "building.md").read_text(encoding="utf-8")
     assert all(f"`{key}`" in text for key in REPORT_KEYS)
 

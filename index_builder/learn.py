@@ -12,9 +12,9 @@ from models.artifact import Artifact, text_hashes
 from models.encoder import Encoder
 from models.errors import DataError
 from models.learnt import Learnt, UserTexts, load_user_texts
-from models.lexical import Lexicon
+from models.lexical import NO_LEXICON
 from models.text import TextRecipe
-from models.training.features import Features, make_features
+from models.training.features import make_features
 from models.training.fit import fit
 from models.training.interactions import Interactions
 from models.types import JsonValue, Matrix, Vector
@@ -71,7 +71,9 @@ def learn(
     except DataError as error:
         return Lesson(None, warnings=[f"nothing is learnt, the artifact is zero-shot: {error}"])
     return Lesson(
-        learnt=Learnt(parts.matching(chosen.decay, chosen.weights), parts.items.joined(), _lexicon(features)),
+        learnt=Learnt(
+            parts.matching(chosen.decay, chosen.weights), parts.items.joined(), features.lexicon or NO_LEXICON
+        ),
         quality={"validation": chosen.figures},
         user_texts=user_texts,
         n_encoded=n_encoded,
@@ -105,7 +107,3 @@ def _encode_users(texts: list[str], encoder: Encoder, dim: int, *, parent: Artif
             embeddings[row] = vector
             advance(1)
     return UserTexts(hashes, embeddings), len(fresh)
-
-
-def _lexicon(features: Features) -> Lexicon:
-    return features.lexical.lexicon if features.lexical else Lexicon({}, np.empty((0, 0), np.float32))

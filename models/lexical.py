@@ -58,3 +58,6 @@ class Lexicon:
     def vectors(self, texts: Sequence[str]) -> Matrix:
         """Returns the lexical vectors of clean texts, shape `(n, dim)`."""
         return np.array([self.vector(text) for text in texts], np.float32).reshape(-1, self.projection.shape[1])
+
+
+NO_LEXICON = Lexicon({}, np.empty((0, 0), np.float32))

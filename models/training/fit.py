@@ -9,16 +9,17 @@ from scipy.sparse import csr_matrix
 from models.fused import ItemParts, PartWeights, SituationWeights, TextKernel, UserSide
 from models.training.features import Features
 from models.training.interactions import Interactions
-from models.training.l3ae import MAX_ITEMS, factorise, fit_l3ae, history_matrix, text_kernel
+from models.training.l3ae import L3AE, factorise, history_matrix
 from models.training.part_scores import Parts, PartScores
 from models.training.split import TASKS, Case, Split, Task, UserEvents, events_by_user, split
 from models.training.text_ridge import TextRidge, fit_text_ridge
 from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
+_LANDMARKS = 1_024
 _COLD_RIDGE = 1.0
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
-_MAX_CASES = 1_000
+_MAX_CASES = 600
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -109,16 +110,23 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
 def _fit_behaviour(
     events: Sequence[UserEvents], popularity: Vector, features: Features, seed: int
 ) -> tuple[Matrix, Matrix]:
-    """Returns both factors over the whole catalogue; where it is too large, over its most popular items."""
-    n_items = features.n_items
-    chosen: Rows = np.sort(np.argsort(-popularity, kind="stable")[:MAX_ITEMS])
-    tfidf = features.tfidf[chosen] if features.tfidf is not None else None
-    consumed = history_matrix([event.items for event in events], n_items)[:, chosen]
-    weights = fit_l3ae(consumed, text_kernel(features.embeddings[chosen], tfidf))
-    left, right = factorise(weights, popularity[chosen], rank=_BEHAVIOUR_RANK, seed=seed)
-    history_factors, behaviour = np.zeros((2, n_items, left.shape[1]), np.float32)
-    history_factors[chosen], behaviour[chosen] = left, right
-    return history_factors, behaviour
+    """Returns what a consumed item adds and what an item gains, each of shape `(n_items, rank)`."""
+    consumed = history_matrix([event.items for event in events], features.n_items)
+    model = L3AE(consumed, _text_features(features, seed), seed=seed)
+    return factorise(model, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+
+
+def _text_features(features: Features, seed: int) -> Matrix:
+    """Returns Φ with ΦΦᵀ ≈ the kernel of the items' texts, by Nyström: Φ = K_nm·K_mm^(-1/2), shape `(n_items, m)`."""
+    meaning = features.item_meaning()
+    kernel = TextKernel(dim=features.embeddings.shape[1], width=0.3, lexical_share=0.5)
+    drawn = np.random.default_rng(seed).permutation(len(meaning))[:_LANDMARKS]
+    landmarks = meaning[np.sort(drawn)]
+    values, vectors = np.linalg.eigh(kernel.between(landmarks, landmarks).astype(np.float64))
+    kept = values > 1e-6 * values[-1]
+    root = vectors[:, kept] / np.sqrt(values[kept])
+    found: Matrix = (kernel.between(meaning, landmarks) @ root).astype(np.float32)
+    return found
 
 
 def _fit_text(events: dict[int, UserEvents], features: Features, kernel: TextKernel, seed: int) -> TextRidge:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, lapack, solve_triangular
 from scipy.sparse import csr_matrix
 
 from models.types import Matrix, Rows, Vector
@@ -79,7 +79,7 @@ class L3AE:
         self._x, self._phi = interactions.astype(np.float32), features
         users = (self._x @ self._x.T).toarray().astype(np.float32)
         users[np.diag_indices_from(users)] += self._total
-        self._users = cho_factor(users, overwrite_a=True)
+        self._s = _inverse(users)
         gram = (features.T @ features).astype(np.float64) + held.text * np.eye(features.shape[1])
         self._q = np.linalg.inv(gram).astype(np.float32)
         self._d1 = (1 - ((features @ self._q) * features).sum(axis=1)) / held.text
@@ -103,7 +103,7 @@ class L3AE:
         return product
 
     def _p2(self, right: Matrix) -> Matrix:
-        product: Matrix = (right - self._x.T @ cho_solve(self._users, self._x @ right)) / self._total
+        product: Matrix = (right - self._x.T @ (self._s @ (self._x @ right))) / self._total
         return product
 
     def _column_weights(self) -> Vector:
@@ -113,8 +113,9 @@ class L3AE:
         by_features = (self._x @ self._phi) @ self._q
         for start in range(0, n, _BLOCK):
             block = slice(start, start + _BLOCK)
-            own = self._x[:, block].toarray()
-            solved = cho_solve(self._users, own)
+            own = self._x[:, block]
+            solved = (own.T @ self._s).T  # S is symmetric
+            own = own.toarray()
             reached[block] = (own * solved).sum(axis=0)
             crossed[block] = (solved * (own - by_features @ self._phi[block].T)).sum(axis=0) / self._held.text
         d2 = (1 - reached) / self._total
@@ -123,7 +124,7 @@ class L3AE:
         return weights.astype(np.float32)
 
 
-def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_iter: int = 3) -> tuple[Matrix, Matrix]:
+def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_iter: int = 2) -> tuple[Matrix, Matrix]:
     """Returns A, R of shape `(n, rank)` with B ≈ A·Rᵀ; popular rows, which histories hold more often, fit best.
 
     A randomised SVD (Halko et al. 2011) of diag(√(popularity + 1))·B, which only multiplies by B.
@@ -141,9 +142,31 @@ def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_it
     row_weights = np.sqrt(popularity + 1)[:, None].astype(np.float32)
     basis = np.random.default_rng(seed).standard_normal((n, width)).astype(np.float32)
     for _ in range(n_iter + 1):
-        basis, _ = np.linalg.qr(row_weights * model.times(basis))
-        basis, _ = np.linalg.qr(model.transposed_times(row_weights * basis))
-    left, values, inner = np.linalg.svd(row_weights * model.times(basis), full_matrices=False)
-    root = np.sqrt(values[:rank])
-    right = basis @ inner[:rank].T
-    return (left[:, :rank] * root / row_weights).astype(np.float32), (right * root).astype(np.float32)
+        basis = _orthonormal(row_weights * model.times(basis))
+        basis = _orthonormal(model.transposed_times(row_weights * basis))
+    ranged = row_weights * model.times(basis)
+    # The SVD of a tall matrix, from its small Gram matrix: ranged = (ranged·V/σ)·σ·Vᵀ.
+    squares, vectors = np.linalg.eigh(ranged.T.astype(np.float64) @ ranged)
+    kept = np.argsort(-squares)[:rank]
+    root = np.sqrt(np.sqrt(np.maximum(squares[kept], 1e-12)))
+    left = (ranged @ vectors[:, kept]) / root
+    right = (basis @ vectors[:, kept]) * root
+    return (left / row_weights).astype(np.float32), right.astype(np.float32)
+
+
+def _orthonormal(matrix: Matrix) -> Matrix:
+    """Returns an orthonormal basis of the columns of a tall matrix; by twice Cholesky-QR."""
+    for _ in range(2):
+        gram = matrix.T.astype(np.float64) @ matrix
+        gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram)
+        factor = np.linalg.cholesky(gram)
+        matrix = solve_triangular(factor, matrix.T, lower=True).T.astype(np.float32)
+    return matrix
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    """Returns the inverse of a symmetric positive definite matrix through Cholesky; the matrix is overwritten."""
+    factor, _ = cho_factor(matrix.T, lower=False, overwrite_a=True)
+    inverse, _ = lapack.spotri(factor, lower=0, overwrite_c=1)
+    upper: Matrix = np.triu(inverse)
+    return np.ascontiguousarray(upper + np.triu(inverse, 1).T)

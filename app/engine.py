@@ -4,12 +4,13 @@ import time
 from dataclasses import dataclass
 
 import faiss
+import numpy as np
 import structlog
 
 from models.artifact import Artifact, check_probe
 from models.artifact_store import ArtifactStore
 from models.encoder import Encoder, EncoderLoader, load_encoder
-from models.recaller import Recaller
+from models.recaller import Recaller, UserQuery
 
 _log = structlog.get_logger(__name__)
 
@@ -46,8 +47,11 @@ class Engine:
             ArtifactMismatchError: The encoder doesn't reproduce the probe.
         """
         cosine = check_probe(self.encoder, self.artifact.manifest)
-        vector, _ = self.encoder.encode_user(self.artifact.manifest.probe.text)
-        self.artifact.index.search(vector, 1)
+        text = self.artifact.manifest.text_recipe.clean(self.artifact.manifest.probe.text)
+        vector, _ = self.encoder.encode_user(text)
+        none = np.empty(0, np.int64)
+        texts = self.artifact.text_vectors(vector[None], [text])
+        self.recaller.recall(UserQuery(texts, none, np.empty(0, np.float32), none, k=1))
         return cosine
 
 

@@ -77,7 +77,7 @@ class RecallPipeline:
         self._check_fields(request.with_fields)
         texts, cut = self._clean(request.texts)
         vectors = await self._encode(texts, clock)
-        query, missing = self._query(request, vectors.vectors)
+        query, missing = self._query(request, self.engine.artifact.text_vectors(vectors.vectors, texts))
         recalled, skipped = await self._search(query, request.rescore, clock)
         degraded = list(vectors.degraded)
         degraded += ["text_truncated"] if cut or vectors.truncated else []

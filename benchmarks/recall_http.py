@@ -198,10 +198,11 @@ def _live_artifact(artifacts: Path) -> Path:
 
 def _artifact_line(manifest: Manifest) -> str:
     index, encoder = manifest.index, manifest.encoder
-    head = "trained: overlap says how much it changes" if manifest.relation_head.trained else "as cosine"
+    learnt = manifest.matching.kind == "fused" or manifest.relation_head.trained
+    matching = "learnt: overlap says how much that changes" if learnt else "zero-shot, as the textbook's"
     return (
         f"artifact {manifest.artifact_id}: {index.n_items} items, {index.kind} index, {encoder.name},"
-        f" queries by {encoder.query_runtime}, relation head {head}"
+        f" queries by {encoder.query_runtime}, matching {matching}"
     )
 
 

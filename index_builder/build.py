@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 from stop_words import StopWordError, get_stop_words
 
-from index_builder.catalogue import Catalogue, read_catalogue
 from index_builder.config import BuildConfig, CatalogueConfig, IndexConfig, TextConfig
-from index_builder.encode import EncoderPreparer, encode_items, prepare_encoder
-from index_builder.interactions import RawInteractions, read_interactions
-from index_builder.rejects import Rejects
-from index_builder.report import BuildReport, InteractionCounts, Stopwatch
+from index_builder.encode import Encoded, EncoderPreparer, cores, encode_items, prepare_encoder
+from index_builder.inputs import Inputs, read_inputs
+from index_builder.learn import Lesson, learn
+from index_builder.report import BuildReport, Stopwatch
 from index_builder.verify import measure_ann_recall, verify_artifact
 from models.artifact import ENCODER, Artifact, ArtifactContents, write_artifact
 from models.artifact_store import ArtifactStore
@@ -22,10 +20,8 @@ from models.encoder import EncoderFacts, EncoderLoader, load_encoder
 from models.errors import ArtifactError, BuildLockedError, ConfigError
 from models.item_index import ItemIndex, build_index
 from models.manifest import Manifest, Probe
-from models.matching import DecayedMean
 from models.relation_head import cosine_head
 from models.text import TextRecipe
-from models.training.interactions import Interactions
 from models.types import JsonValue, Matrix
 
 PROBE_TEXT = "a canary that sings the same song for every build"
@@ -92,14 +88,6 @@ def open_parent(store: ArtifactStore) -> tuple[Artifact | None, list[str]]:
         return None, [f"the live artifact can't be reused: {error}"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    catalogue: Catalogue
-    interactions: Interactions | None
-    counts: InteractionCounts | None
-    rejects: dict[str, dict[str, JsonValue]]
-
-
 class _Build:
     def __init__(
         self, config: BuildConfig, store: ArtifactStore, prepare: EncoderPreparer, load: EncoderLoader
@@ -112,18 +100,31 @@ class _Build:
 
     def run(self) -> BuildReport:
         with self.watch.stage("read"):
-            inputs = self._read()
+            inputs = read_inputs(self.config, self.recipe, rejects=self.store.root / "rejects")
+        self.warnings += inputs.warnings
         texts = [item.text for item in inputs.catalogue.items]
         with self.store.staging() as folder:
             with self.watch.stage("encoder"):
                 facts, load = self.prepare(self.config.encoder, self.recipe, folder, texts=texts, parent=self.parent)
             with self.watch.stage("encode"):
                 encoded = encode_items(texts, facts, load=load, parent=self.parent)
+            with self.watch.stage("learn"):
+                served = self.load(folder / ENCODER, facts, cores())
+                lesson = learn(inputs, encoded.embeddings, served, self.recipe, parent=self._same_space(facts))
+            self.warnings += lesson.warnings
             with self.watch.stage("index"):
-                index, params = _index(encoded.embeddings, self.config.index)
-                quality: dict[str, JsonValue] = {"ann_recall@100": measure_ann_recall(index, encoded.embeddings)}
+                vectors = encoded.embeddings if lesson.learnt is None else lesson.learnt.item_vectors
+                index, params = _index(vectors, self.config.index)
+                quality: dict[str, JsonValue] = {"ann_recall@100": measure_ann_recall(index, vectors), **lesson.quality}
             with self.watch.stage("write"):
-                contents = _contents(self.config.catalogue, inputs, encoded.embeddings, index, params)
+                contents = _contents(
+                    self.config.catalogue,
+                    inputs,
+                    encoded.embeddings,
+                    index=index,
+                    params=params,
+                    lesson=lesson,
+                )
                 manifest = write_artifact(
                     folder,
                     contents,
@@ -138,61 +139,32 @@ class _Build:
             with self.watch.stage("publish"):
                 self.store.publish(folder, manifest)
                 self.store.activate(manifest.artifact_id)
-        return self._report(manifest, inputs, n_encoded=encoded.n_encoded, n_reused=encoded.n_reused)
+        return self._report(manifest, inputs, encoded=encoded, lesson=lesson)
 
-    def _read(self) -> _Inputs:
-        folder = self.store.root / "rejects"
-        with Rejects(folder / "catalogue.jsonl") as bad_items, Rejects(folder / "interactions.jsonl") as bad_rows:
-            raw = None
-            if self.config.interactions is not None:
-                raw = read_interactions(self.config.interactions, rejects=bad_rows)
-            catalogue = read_catalogue(
-                self.config.catalogue,
-                to_text=self.recipe.item_text,
-                named=raw.named if raw else frozenset(),
-                rejects=bad_items,
-            )
-        rejects = {"catalogue": bad_items.summary(catalogue.n_rows)}
-        if raw is None:
-            return _Inputs(catalogue, None, None, rejects)
-        rejects["interactions"] = bad_rows.summary(raw.n_rows)
-        interactions, counts = self._match_items(raw, catalogue)
-        return _Inputs(catalogue, interactions, counts, rejects)
-
-    def _match_items(self, raw: RawInteractions, catalogue: Catalogue) -> tuple[Interactions, InteractionCounts]:
-        interactions, unknown = raw.to_interactions({item.id: row for row, item in enumerate(catalogue.items)})
-        if unknown.n_rows:
-            self.warnings.append(
-                f"{unknown.n_rows} interactions name {unknown.n_ids} items that the catalogue doesn't have,"
-                f" such as {', '.join(unknown.examples)}"
-            )
-        counts = InteractionCounts(
-            n_rows=raw.n_rows,
-            n_used=len(interactions.items),
-            n_users=len(interactions.user_ids),
-            n_below_min_rating=raw.n_below_rating,
-            n_unknown_items=unknown.n_rows,
-        )
-        return interactions, counts
+    def _same_space(self, facts: EncoderFacts) -> Artifact | None:
+        """Returns the live artifact if its vectors are of the same space."""
+        same = self.parent is not None and self.parent.manifest.encoder.fingerprint == facts.fingerprint
+        return self.parent if same else None
 
     def _probe(self, folder: Path, facts: EncoderFacts) -> Probe:
         """Returns the canary's vector by the runtime that will serve, which may not be the one that encodes items."""
         vector, _ = self.load(folder / ENCODER, facts, 1).encode_user(self.recipe.clean(PROBE_TEXT))
         return Probe(text=PROBE_TEXT, vector=tuple(vector.tolist()), min_cosine=_PROBE_MIN_COSINE)
 
-    def _report(self, manifest: Manifest, inputs: _Inputs, *, n_encoded: int, n_reused: int) -> BuildReport:
+    def _report(self, manifest: Manifest, inputs: Inputs, *, encoded: Encoded, lesson: Lesson) -> BuildReport:
         return BuildReport(
             artifact_id=manifest.artifact_id,
             artifacts=str(self.store.root),
             n_items=manifest.index.n_items,
             n_rows=inputs.catalogue.n_rows,
-            n_encoded=n_encoded,
-            n_reused=n_reused,
+            n_encoded=encoded.n_encoded,
+            n_reused=encoded.n_reused,
+            user_texts={"n_encoded": lesson.n_encoded, "n_reused": lesson.n_reused},
             index={"kind": manifest.index.kind, **manifest.index.params},
             interactions=inputs.counts,
             quality=manifest.quality,
             rejects=inputs.rejects,
-            warnings=[*self.warnings, *inputs.catalogue.warnings],
+            warnings=self.warnings,
             seconds=self.watch.seconds,
         )
 
@@ -210,9 +182,14 @@ def _index(vectors: Matrix, config: IndexConfig) -> tuple[ItemIndex, dict[str, i
 
 
 def _contents(
-    config: CatalogueConfig, inputs: _Inputs, embeddings: Matrix, index: ItemIndex, params: dict[str, int]
+    config: CatalogueConfig,
+    inputs: Inputs,
+    embeddings: Matrix,
+    index: ItemIndex,
+    params: dict[str, int],
+    lesson: Lesson,
 ) -> ArtifactContents:
-    n_items, dim = embeddings.shape
+    n_items = len(embeddings)
     popularity = np.zeros(n_items, np.float32)
     if inputs.interactions is not None:
         popularity = inputs.interactions.popularity(n_items)
@@ -223,7 +200,8 @@ def _contents(
         popularity=popularity,
         index=index,
         index_params=params,
-        matching=DecayedMean(),
-        head=cosine_head(dim, n_items),
+        learnt=lesson.learnt,
+        user_texts=lesson.user_texts,
+        head=cosine_head(index.dim, n_items),
         head_trained=False,
     )

@@ -115,7 +115,7 @@ def _link_parent(fingerprint: str, folder: Path, parent: Artifact | None) -> Enc
 def _item_encoder(config: EncoderConfig, folder: Path, facts: EncoderFacts) -> Encoder:
     device = _device(config.device)
     if device == "cpu" and facts.precision == "float32" and facts.query_runtime == "openvino-f32":
-        return load_encoder(folder, facts, threads=_cores())
+        return load_encoder(folder, facts, threads=cores())
     return _torch_encoder(folder, facts, device, facts.precision)
 
 
@@ -146,7 +146,8 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Returns how many cores this process may use."""
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,8 +29,9 @@ class BuildReport(BaseModel):
         artifacts: The folder it is in.
         n_items: Items in it.
         n_rows: Catalogue rows read.
-        n_encoded: Texts that the encoder read now.
+        n_encoded: Item texts that the encoder read now.
         n_reused: Items whose embedding was there already.
+        user_texts: `n_encoded` and `n_reused` of the texts that users wrote.
         index: Kind and parameters.
         interactions: Counts; null without interactions.
         quality: What was measured.
@@ -47,6 +48,7 @@ class BuildReport(BaseModel):
     n_rows: int
     n_encoded: int
     n_reused: int
+    user_texts: dict[str, int]
     index: dict[str, JsonValue]
     interactions: InteractionCounts | None
     quality: dict[str, JsonValue]
@@ -66,15 +68,27 @@ class BuildReport(BaseModel):
                 f"{counts.n_used} of {counts.n_rows} interactions by {counts.n_users} users used"
                 f" ({counts.n_unknown_items} name unknown items, {counts.n_below_min_rating} are rated too low)"
             )
-        measured = ", ".join(f"{name} {value}" for name, value in self.quality.items())
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
         lines += [
             f"{self.n_items} items ({self.n_encoded} texts encoded, {self.n_reused} embeddings reused)",
-            f"index {self.index['kind']}: {measured}",
+            f"index {self.index['kind']}: ann_recall@100 {self.quality['ann_recall@100']}",
+            *_validation_lines(self.quality.get("validation")),
             f"seconds: {stages}",
             f"artifact {self.artifact_id} is live in {self.artifacts}",
         ]
         return lines
+
+
+def _validation_lines(validation: JsonValue) -> list[str]:
+    """Returns a line for each task and way of ranking."""
+    lines = []
+    for task, found in validation.items() if isinstance(validation, dict) else ():
+        assert isinstance(found, dict)
+        for name, figures in found.items():
+            if isinstance(figures, dict):
+                recall = "  ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+                lines.append(f"validation by {task}, {found['cases']} cases, {name:<10}  {recall}")
+    return lines
 
 
 class Stopwatch:

@@ -53,7 +53,7 @@ def _check_ids(artifact: Artifact) -> None:
             " distinct; rebuild the artifact"
         )
     for row in np.linspace(0, len(artifact.item_ids) - 1, num=_ROUND_TRIPS, dtype=np.int64):
-        vector = np.asarray(artifact.embeddings[row])
+        vector = np.asarray(artifact.item_vectors[row])
         _, scores = artifact.index.search(vector, 1)
         if scores[0] < vector @ vector - 1e-3:
             raise ArtifactMismatchError(

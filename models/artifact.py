@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from models.encoder import Encoder, EncoderFacts
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMismatchError, ArtifactMissingError
+from models.fused import FusedFacts
 from models.item_index import ItemIndex, load_index
+from models.learnt import LEARNT_FILES, Learnt, UserTexts, load_learnt, write_learnt, write_user_texts
 from models.manifest import FileFacts, HeadFacts, IndexFacts, Manifest, Probe, parse_manifest, seal
 from models.matching import DecayedMean
 from models.relation_head import RelationHead, load_head
@@ -47,7 +49,8 @@ class ArtifactContents:
         popularity: Distinct users of each item, shape `(n_items,)`; zeros without interactions.
         index: Over the item vectors.
         index_params: What it was built with.
-        matching: How a user vector comes about.
+        learnt: The learnt matching; None leaves the decayed mean of embeddings.
+        user_texts: What it learnt from, for the next build; None with `learnt`.
         head: The relation head.
         head_trained: Whether it learnt from interactions.
     """
@@ -58,7 +61,8 @@ class ArtifactContents:
     popularity: Vector
     index: ItemIndex
     index_params: dict[str, int]
-    matching: DecayedMean
+    learnt: Learnt | None
+    user_texts: UserTexts | None
     head: RelationHead
     head_trained: bool
 
@@ -89,6 +93,21 @@ class Artifact:
     popularity: Vector
     index: ItemIndex
     head: RelationHead
+    learnt: Learnt | None = None
+
+    @property
+    def item_vectors(self) -> Matrix:
+        """What the index holds, shape `(n_items, index.dim)`; before training the embeddings."""
+        return self.embeddings if self.learnt is None else self.learnt.item_vectors
+
+    def text_vectors(self, embeddings: Matrix, texts: Sequence[str]) -> Matrix:
+        """Returns clean texts as the matching reads them: a learnt one reads [embedding ; lexical vector].
+
+        Args:
+            embeddings: Of the texts, shape `(t, dim)`.
+            texts: The same, clean.
+        """
+        return embeddings if self.learnt is None else np.hstack([embeddings, self.learnt.lexicon.vectors(texts)])
 
     @property
     def encoder_folder(self) -> Path:
@@ -115,6 +134,9 @@ def write_artifact(
     np.save(folder / POPULARITY, contents.popularity)
     contents.index.save(folder / INDEX)
     contents.head.save(folder / HEAD)
+    if contents.learnt is not None and contents.user_texts is not None:
+        write_learnt(folder, contents.learnt)
+        write_user_texts(folder, contents.user_texts)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     files = {name: _file_facts(folder / name) for name in names}
     if parent is not None:
@@ -123,7 +145,7 @@ def write_artifact(
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         text_recipe=recipe,
         encoder=encoder,
-        matching=contents.matching,
+        matching=contents.learnt.matching.facts if contents.learnt else DecayedMean(),
         relation_head=HeadFacts(trained=contents.head_trained),
         index=IndexFacts(
             kind=contents.index.kind,
@@ -236,7 +258,8 @@ def _link_unchanged(folder: Path, files: dict[str, FileFacts], parent: Artifact)
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    if unlisted := sorted(_ALWAYS - manifest.files.keys()):
+    needed = _ALWAYS | LEARNT_FILES if isinstance(manifest.matching, FusedFacts) else _ALWAYS
+    if unlisted := sorted(needed - manifest.files.keys()):
         raise ArtifactMismatchError(f"{MANIFEST} lists no {', '.join(unlisted)}; rebuild the artifact")
 
     def check(name: str) -> None:
@@ -268,12 +291,16 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         lines = np.memmap(folder / ITEM_FIELDS, np.uint8, mode="r")
     except (OSError, ValueError) as error:
         raise ArtifactCorruptError(f"{error}; rebuild the artifact") from error
+    learnt = None
+    if isinstance(manifest.matching, FusedFacts):
+        learnt = load_learnt(folder, manifest.matching, embeddings)
+    item_dim = dim if learnt is None else learnt.item_vectors.shape[1]
     for name, shape, expected in (
         (ITEM_IDS, (len(item_ids),), (n_items,)),
         (EMBEDDINGS, embeddings.shape, (n_items, dim)),
         (POPULARITY, popularity.shape, (n_items,)),
         (FIELD_OFFSETS, offsets.shape, (n_items + 1,)),
-        (f"index.dim in {MANIFEST}", (manifest.index.dim,), (dim,)),
+        (f"index.dim in {MANIFEST}", (manifest.index.dim,), (item_dim,)),
     ):
         if shape != expected:
             raise ArtifactMismatchError(f"{name} has shape {shape}, the manifest says {expected}; rebuild the artifact")
@@ -286,5 +313,6 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         embeddings=embeddings,
         popularity=popularity,
         index=load_index(folder / INDEX, manifest.index.kind, dim=manifest.index.dim, n_items=n_items),
-        head=load_head(folder / HEAD, dim=dim, n_items=n_items),
+        head=load_head(folder / HEAD, dim=item_dim, n_items=n_items),
+        learnt=learnt,
     )

@@ -8,9 +8,9 @@ covariance of the items' part. Numpy only; how the parts are fitted is `models.t
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.types import Matrix, Rows, Vector
@@ -52,6 +52,33 @@ class PartWeights(BaseModel):
     popularity: float = Field(0.1, ge=0)
 
 
+class SituationWeights(BaseModel):
+    """Weights for the two situations in which a user can be known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    history: PartWeights = PartWeights(zero_shot=0.35, behaviour=1.0, text=0.5, popularity=0.1)
+    text: PartWeights = PartWeights(zero_shot=1.0, behaviour=0.0, text=1.0, popularity=0.1)
+
+
+class FusedFacts(BaseModel):
+    """The learnt matching as the manifest describes it.
+
+    Attributes:
+        kind: Names the method.
+        decay: What a step back in texts or history multiplies a weight by.
+        weights: What each part counts, by what is known: a history (with or without texts), or texts alone.
+        kernel: Between texts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["fused"] = "fused"
+    decay: float = Field(gt=0, le=1)
+    weights: SituationWeights
+    kernel: TextKernel
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownUser:
     """What is known about a user, encoded; oldest first.
@@ -88,7 +115,8 @@ class UserSide:
     Attributes:
         kernel: Between texts.
         decay: What each step back in texts or history multiplies a weight by.
-        item_meaning: [embedding ; lexical vector] of the items, shape `(n_items, text_dim)`.
+        embeddings: Of the items, shape `(n_items, dim)`.
+        lexical: Lexical vectors of the items, shape `(n_items, lexical_dim)`.
         projection: Onto the zero-shot part, shape `(text_dim, d₀)`.
         history_factors: What a consumed item adds to the behaviour part, shape `(n_items, d₁)`.
         landmarks: Text vectors, shape `(m, dim + lexical_dim)`; m = 0 without user texts.
@@ -97,7 +125,8 @@ class UserSide:
 
     kernel: TextKernel
     decay: float
-    item_meaning: Matrix
+    embeddings: Matrix
+    lexical: Matrix
     projection: Matrix
     history_factors: Matrix
     landmarks: Matrix
@@ -107,7 +136,8 @@ class UserSide:
         """Returns the user's parts, unscaled, each of shape `(1, d)`; zeros where nothing is known."""
         by_text, by_history = _decayed(len(user.texts), self.decay), _decayed(len(user.history), self.decay)
         by_history = by_history * user.weights
-        meaning = by_text @ user.texts + by_history @ self.item_meaning[user.history]
+        consumed = np.hstack([self.embeddings[user.history], self.lexical[user.history]])
+        meaning = by_text @ user.texts + by_history @ consumed
         likeness: Vector = by_text @ self.kernel.between(user.texts, self.landmarks)
         return ItemParts(
             zero_shot=(meaning @ self.projection)[None],
@@ -123,21 +153,27 @@ class FusedMatching:
 
     Attributes:
         side: Makes the user's parts.
-        weights: What each part counts.
+        weights: What each part counts in either situation.
         covariances: Σ of each part over the items, in the order of `ItemParts`, each of shape `(d, d)`.
     """
 
     side: UserSide
-    weights: PartWeights
+    weights: SituationWeights
     covariances: tuple[Matrix, Matrix, Matrix, Matrix]
+
+    @property
+    def facts(self) -> FusedFacts:
+        """Its description for the manifest."""
+        return FusedFacts(decay=self.side.decay, weights=self.weights, kernel=self.side.kernel)
 
     def user_vector(self, user: KnownUser) -> Vector | None:
         """Returns the user vector, shape `(D,)`, or None where neither text nor history says anything."""
         parts = self.side.parts(user)
+        weights = self.weights.history if user.weights.any() else self.weights.text
         scaled = [
             weight * scale(part, covariance)
             for weight, part, covariance in zip(
-                (self.weights.zero_shot, self.weights.behaviour, self.weights.text, self.weights.popularity),
+                (weights.zero_shot, weights.behaviour, weights.text, weights.popularity),
                 (parts.zero_shot, parts.behaviour, parts.text, parts.popularity),
                 self.covariances,
                 strict=True,
@@ -151,8 +187,8 @@ class FusedMatching:
 
 def scale(users: Matrix, covariance: Matrix) -> Matrix:
     """Returns user parts, shape `(n, d)`, scaled so that their inner products with the items have deviation 1."""
-    variance = np.einsum("ud,de,ue->u", users, covariance, users, optimize=True)
-    factors: NDArray[np.float32] = np.where(variance > _NEAR_ZERO, 1 / np.sqrt(np.maximum(variance, _NEAR_ZERO)), 0)
+    variance = ((users @ covariance) * users).sum(axis=1)
+    factors = np.where(variance > _NEAR_ZERO, 1 / np.sqrt(np.maximum(variance, _NEAR_ZERO)), 0)
     scaled: Matrix = (users * factors[:, None]).astype(np.float32)
     return scaled
 

@@ -6,6 +6,7 @@ that the service computes them as the builder did; how they are fitted is `model
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +54,10 @@ class Lexicon:
         total = weights @ self.projection[columns]
         norm = float(np.linalg.norm(total))
         return (total / norm if norm > 0 else total).astype(np.float32)
+
+    def vectors(self, texts: Sequence[str]) -> Matrix:
+        """Returns the lexical vectors of clean texts, shape `(n, dim)`."""
+        return np.array([self.vector(text) for text in texts], np.float32).reshape(-1, self.projection.shape[1])
+
+
+NO_LEXICON = Lexicon({}, np.empty((0, 0), np.float32))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from models.encoder import EncoderFacts
 from models.errors import ArtifactCorruptError, ArtifactMismatchError, ArtifactUnsupportedError
+from models.fused import FusedFacts
 from models.item_index import IndexKind
 from models.matching import DecayedMean
 from models.text import TextRecipe
@@ -82,7 +83,7 @@ class Manifest(_Facts):
     created_at: str
     text_recipe: TextRecipe
     encoder: EncoderFacts
-    matching: DecayedMean
+    matching: Annotated[DecayedMean | FusedFacts, Field(discriminator="kind")]
     relation_head: HeadFacts
     index: IndexFacts
     item_fields: tuple[str, ...]

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from models.artifact import Artifact
-from models.matching import UserEmbeddings
+from models.fused import KnownUser
+from models.matching import DecayedMean, UserEmbeddings
 from models.types import Mask, Matrix, Rows, Vector
 
 Fallback = Literal["popular", "centre"]
@@ -22,7 +23,7 @@ class UserQuery:
     """One request, encoded; oldest first in texts and history.
 
     Attributes:
-        texts: Embeddings of the user's texts, shape `(t, dim)`.
+        texts: Vectors of the user's texts, shape `(t, dim)`; with a lexicon [embedding ; lexical vector].
         history: Rows of the consumed items, shape `(h,)`.
         weights: Weight of each, shape `(h,)`.
         excluded: Rows that must not be returned, shape `(e,)`.
@@ -79,7 +80,7 @@ class Recaller:
         self._artifact = artifact
         self._matching = artifact.manifest.matching
         self._by_popularity = _popularity_order(artifact.popularity)
-        self._centre = None if self._by_popularity is not None else _centre(artifact.embeddings)
+        self._centre = None if self._by_popularity is not None else _centre(artifact.item_vectors)
 
     def recall(self, query: UserQuery, *, rescore: bool = True) -> Recalled:
         """Returns exactly min(k, items not excluded) candidates."""
@@ -106,12 +107,15 @@ class Recaller:
         """Returns the pool's k best by the relation head."""
         if pool.user_vector is None:
             return first(pool, k)
-        vectors = self._artifact.embeddings[pool.rows]
+        vectors = self._artifact.item_vectors[pool.rows]
         relation = self._artifact.head.score(pool.user_vector, vectors, pool.rows)
         best = np.argsort(-relation, kind="stable")[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
 
     def _user_vector(self, query: UserQuery) -> Vector | None:
+        if self._artifact.learnt is not None:
+            return self._artifact.learnt.matching.user_vector(KnownUser(query.texts, query.history, query.weights))
+        assert isinstance(self._matching, DecayedMean)
         history = self._artifact.embeddings[query.history]
         return self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights))
 

@@ -84,7 +84,8 @@ def contents_of(vectors: Matrix, *, kind: IndexKind = "flat") -> ArtifactContent
         popularity=np.arange(n_items, dtype=np.float32),
         index=build_index(vectors, kind, params=params),
         index_params=params,
-        matching=DecayedMean(),
+        learnt=None,
+        user_texts=None,
         head=cosine_head(dim, n_items),
         head_trained=False,
     )

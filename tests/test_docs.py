@@ -21,6 +21,7 @@ from index_builder.__main__ import cli
 from index_builder.config import BuildConfig, load_config
 from index_builder.report import BuildReport
 from models import artifact
+from models.learnt import LEARNT_FILES
 from models.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +83,8 @@ def test_every_manifest_field_and_file_is_documented() -> None:
         assert f"| `{name}` |" in text, name
     for constant in ("ITEM_IDS", "ITEM_FIELDS", "FIELD_OFFSETS", "TEXT_HASHES", "EMBEDDINGS", "POPULARITY", "INDEX"):
         assert getattr(artifact, constant) in text
+    for name in LEARNT_FILES:
+        assert name in text
 
 
 def test_every_key_of_recall_toml_is_documented() -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from models.training.lexical import LexicalFit, fit_lexicon
+from models.lexical import Lexicon
+from models.training.lexical import fit_lexicon
 from models.types import Matrix
 
 
@@ -16,14 +16,14 @@ class Features:
 
     Attributes:
         embeddings: Of the items, unit rows, shape `(n_items, dim)`.
-        lexical: The lexicon and the items' TF-IDF; None where the texts hold too few terms.
+        lexicon: Of the items' texts; None where the texts hold too few terms.
         item_lexical: Lexical vectors of the items, shape `(n_items, lexical_dim)`; lexical_dim = 0 without a lexicon.
         text_vectors: [embedding ; lexical vector] of each distinct user text, shape `(n_texts, dim + lexical_dim)`.
         text_rows: Row of each user text, as the interactions have it.
     """
 
     embeddings: Matrix
-    lexical: LexicalFit | None
+    lexicon: Lexicon | None
     item_lexical: Matrix
     text_vectors: Matrix
     text_rows: Mapping[str, int]
@@ -32,11 +32,6 @@ class Features:
     def n_items(self) -> int:
         """Items of the catalogue."""
         return len(self.embeddings)
-
-    @property
-    def tfidf(self) -> csr_matrix | None:
-        """TF-IDF of the items' texts, unit rows."""
-        return self.lexical.tfidf if self.lexical else None
 
     def item_meaning(self) -> Matrix:
         """Returns [embedding ; lexical vector] of each item, shape `(n_items, dim + lexical_dim)`."""
@@ -60,10 +55,10 @@ def make_features(
         user_embeddings: Encodings of its values, in order, shape `(n_texts, dim)`.
         seed: Of the lexicon's SVD.
     """
-    lexical = fit_lexicon(item_texts, seed=seed)
+    lexicon = fit_lexicon(item_texts, seed=seed)
     rows = {text: row for row, text in enumerate(user_texts)}
-    if lexical is None:
+    if lexicon is None:
         none = np.empty((len(embeddings), 0), np.float32)
         return Features(embeddings, None, none, user_embeddings, rows)
-    vectors = np.hstack([user_embeddings, lexical.vectors(list(user_texts.values()))])
-    return Features(embeddings, lexical, lexical.vectors(item_texts), vectors, rows)
+    vectors = np.hstack([user_embeddings, lexicon.vectors(list(user_texts.values()))])
+    return Features(embeddings, lexicon, lexicon.vectors(item_texts), vectors, rows)

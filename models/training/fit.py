@@ -1,26 +1,25 @@
 """Fitting the matching, top to bottom: parts in closed form on the past, weights on validation, parts again on all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, TextKernel, UserSide, covariance, scale
+from models.fused import ItemParts, PartWeights, SituationWeights, TextKernel, UserSide
 from models.training.features import Features
 from models.training.interactions import Interactions
-from models.training.judge import best_rows
-from models.training.l3ae import MAX_ITEMS, factorise, fit_l3ae, history_matrix, text_kernel
-from models.training.metrics import hits_of, recall_at
-from models.training.split import Case, Split, UserEvents, events_by_user, split
+from models.training.l3ae import L3AE, factorise, history_matrix
+from models.training.part_scores import Parts, PartScores
+from models.training.split import TASKS, Case, Split, Task, UserEvents, events_by_user, split
 from models.training.text_ridge import TextRidge, fit_text_ridge
-from models.types import Matrix, Rows, Vector
+from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
+_LANDMARKS = 1_024
+_COLD_RIDGE = 1.0
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
-_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-_CUTOFFS = (10, 20, 50, 100)
-_MAX_CASES = 2_000
+_MAX_CASES = 600
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -31,28 +30,13 @@ class Recipe:
 
     Attributes:
         decay: What a step back in texts or history multiplies a weight by.
-        weights: Of the parts.
-        recall: Mean validation recall over tasks and cutoffs that chose them.
+        weights: Of the parts, by situation.
+        figures: Validation recall by task: the product's, that of text similarity and of popularity.
     """
 
     decay: float
-    weights: PartWeights
-    recall: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """Both sides of every part, fitted."""
-
-    side: UserSide
-    items: ItemParts
-
-    def matching(self, recipe: Recipe) -> FusedMatching:
-        """Returns the matching that a recipe makes of these parts."""
-        parts = (self.items.zero_shot, self.items.behaviour, self.items.text, self.items.popularity)
-        covariances = [covariance(part) for part in parts]
-        side = replace(self.side, decay=recipe.decay)
-        return FusedMatching(side, recipe.weights, (covariances[0], covariances[1], covariances[2], covariances[3]))
+    weights: SituationWeights
+    figures: dict[str, JsonValue]
 
 
 def fit(interactions: Interactions, features: Features, *, seed: int = 0) -> tuple[Parts, Recipe]:
@@ -74,10 +58,23 @@ def choose(held_out: Split, features: Features, *, seed: int = 0) -> Recipe:
         seed: Of fits and of the cases drawn.
     """
     parts = fit_parts(held_out.past, features, seed=seed)
-    cases = _draw(held_out.cases, features.n_items, seed)
-    decays = _DECAYS if held_out.past.times is not None else (1.0,)
-    recipes = [_best_weights(parts, cases, features, decay) for decay in decays]
-    return max(recipes, key=lambda recipe: recipe.recall)
+    by_task = _draw(held_out.cases, features.n_items, seed)
+    main: Task = "history" if "history" in by_task else "text"
+    start = SituationWeights()
+    chosen: dict[str, PartWeights] = {}
+    search = {decay: PartScores(parts, by_task[main], features, decay) for decay in _decays(held_out.past)}
+    decay = max(search, key=lambda decay: search[decay].mean_recall(getattr(start, main)))
+    figures: dict[str, JsonValue] = {}
+    for task, cases in by_task.items():
+        scores = search[decay] if task == main else PartScores(parts, cases, features, decay)
+        chosen[task] = scores.climb(getattr(start, task))
+        figures[task] = {
+            "cases": len(cases),
+            "product": scores.figures(chosen[task]),
+            "zero_shot": scores.figures(_alone("zero_shot")),
+            "popularity": scores.figures(_alone("popularity")),
+        }
+    return Recipe(decay, start.model_copy(update=chosen), figures)
 
 
 def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts:
@@ -90,12 +87,12 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
     ridge = _fit_text(events, features, kernel, seed)
     meaning = features.item_meaning()
     projection = _principal(meaning)
-    log_popularity = np.log1p(popularity)
-    deviation = float(log_popularity.std()) or 1.0
+    warm = popularity > 0
     side = UserSide(
         kernel=kernel,
         decay=1.0,
-        item_meaning=meaning,
+        embeddings=features.embeddings,
+        lexical=features.item_lexical,
         projection=projection,
         history_factors=history_factors,
         landmarks=ridge.landmarks,
@@ -104,30 +101,32 @@ def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts
     items = ItemParts(
         zero_shot=meaning @ projection,
         behaviour=behaviour,
-        text=ridge.item_factors,
-        popularity=((log_popularity - log_popularity.mean()) / deviation)[:, None].astype(np.float32),
+        text=_fill_cold(ridge.item_factors, meaning, warm),
+        popularity=_popularity_part(popularity),
     )
     return Parts(side, items)
-
-
-def known_user(case: Case, features: Features) -> KnownUser:
-    """Returns a case as the service would see it."""
-    return KnownUser(features.texts(case.texts), case.history, np.ones(len(case.history), np.float32))
 
 
 def _fit_behaviour(
     events: Sequence[UserEvents], popularity: Vector, features: Features, seed: int
 ) -> tuple[Matrix, Matrix]:
-    """Returns both factors over the whole catalogue; where it is too large, over its most popular items."""
-    n_items = features.n_items
-    chosen: Rows = np.sort(np.argsort(-popularity, kind="stable")[:MAX_ITEMS])
-    tfidf = features.tfidf[chosen] if features.tfidf is not None else None
-    consumed = history_matrix([event.items for event in events], n_items)[:, chosen]
-    weights = fit_l3ae(consumed, text_kernel(features.embeddings[chosen], tfidf))
-    left, right = factorise(weights, popularity[chosen], rank=_BEHAVIOUR_RANK, seed=seed)
-    history_factors, behaviour = np.zeros((2, n_items, left.shape[1]), np.float32)
-    history_factors[chosen], behaviour[chosen] = left, right
-    return history_factors, behaviour
+    """Returns what a consumed item adds and what an item gains, each of shape `(n_items, rank)`."""
+    consumed = history_matrix([event.items for event in events], features.n_items)
+    model = L3AE(consumed, _text_features(features, seed), seed=seed)
+    return factorise(model, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+
+
+def _text_features(features: Features, seed: int) -> Matrix:
+    """Returns Φ with ΦΦᵀ ≈ the kernel of the items' texts, by Nyström: Φ = K_nm·K_mm^(-1/2), shape `(n_items, m)`."""
+    meaning = features.item_meaning()
+    kernel = TextKernel(dim=features.embeddings.shape[1], width=0.3, lexical_share=0.5)
+    drawn = np.random.default_rng(seed).permutation(len(meaning))[:_LANDMARKS]
+    landmarks = meaning[np.sort(drawn)]
+    values, vectors = np.linalg.eigh(kernel.between(landmarks, landmarks).astype(np.float64))
+    kept = values > 1e-6 * values[-1]
+    root = vectors[:, kept] / np.sqrt(values[kept])
+    found: Matrix = (kernel.between(meaning, landmarks) @ root).astype(np.float32)
+    return found
 
 
 def _fit_text(events: dict[int, UserEvents], features: Features, kernel: TextKernel, seed: int) -> TextRidge:
@@ -155,6 +154,38 @@ def _text_pairs(events: dict[int, UserEvents], features: Features) -> tuple[Rows
     return np.array(rows, np.int64), history_matrix(wanted, features.n_items, longest=1_000)
 
 
+def _fill_cold(factors: Matrix, meaning: Matrix, warm: Mask) -> Matrix:
+    """Returns item factors in which an item that nobody consumed has what its text predicts.
+
+    Ridge regression from the warm items' texts to their factors; as ridge shrinks, what it predicts is brought to
+    the warm items' mean length.
+
+    Args:
+        factors: Shape `(n_items, rank)`.
+        meaning: Of the items' texts, shape `(n_items, text_dim)`.
+        warm: Which items have users.
+    """
+    if warm.all() or not warm.any() or not factors.any():
+        return factors
+    known = meaning[warm].astype(np.float64)
+    system = known.T @ known + _COLD_RIDGE * np.eye(known.shape[1])
+    coefficients = np.linalg.solve(system, known.T @ factors[warm])
+    predicted = meaning @ coefficients
+    length = np.linalg.norm(factors[warm], axis=1).mean() / np.linalg.norm(predicted[warm], axis=1).mean()
+    filled: Matrix = np.where(warm[:, None], factors, length * predicted).astype(np.float32)
+    return filled
+
+
+def _popularity_part(popularity: Vector) -> Matrix:
+    """Returns standardised log popularity, shape `(n_items, 1)`; an item without users counts as an average one."""
+    values = np.log1p(popularity)
+    warm = popularity > 0
+    if not warm.any() or values[warm].std() == 0:
+        return np.zeros((len(values), 1), np.float32)
+    standardised = np.where(warm, (values - values[warm].mean()) / values[warm].std(), 0)
+    return standardised[:, None].astype(np.float32)
+
+
 def _principal(meaning: Matrix) -> Matrix:
     """Returns the directions that keep most of the items' inner products, shape `(text_dim, d)`."""
     _, vectors = np.linalg.eigh(meaning.T.astype(np.float64) @ meaning)
@@ -162,52 +193,22 @@ def _principal(meaning: Matrix) -> Matrix:
     return projection
 
 
-def _draw(cases: Sequence[Case], n_items: int, seed: int) -> list[Case]:
+def _decays(past: Interactions) -> tuple[float, ...]:
+    """Returns what is tried: unordered rows know no step back."""
+    return _DECAYS if past.times is not None else (1.0,)
+
+
+def _alone(part: str) -> PartWeights:
+    return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
+
+
+def _draw(cases: Sequence[Case], n_items: int, seed: int) -> dict[Task, list[Case]]:
     """Returns as many cases of each task as memory allows."""
     limit = max(50, min(_MAX_CASES, _MAX_SCORES // n_items))
-    drawn = []
-    for task in ("history", "text"):
+    drawn: dict[Task, list[Case]] = {}
+    for task in TASKS:
         group = [case for case in cases if case.task == task]
         order = np.random.default_rng(seed).permutation(len(group))[:limit]
-        drawn += [group[row] for row in np.sort(order)]
+        if len(order):
+            drawn[task] = [group[row] for row in np.sort(order)]
     return drawn
-
-
-def _best_weights(parts: Parts, cases: Sequence[Case], features: Features, decay: float) -> Recipe:
-    """Climbs one weight at a time; the scores of each part are computed once."""
-    scores = _part_scores(replace(parts.side, decay=decay), parts.items, cases, features)
-    for score in scores.values():
-        for row, case in zip(score, cases, strict=True):
-            row[case.history] = 0
-    best = PartWeights()
-    value = _mean_recall(scores, best, cases)
-    for _ in range(2):
-        for name in PartWeights.model_fields:
-            for weight in _WEIGHTS:
-                tried = best.model_copy(update={name: weight})
-                if tried != best and (recall := _mean_recall(scores, tried, cases)) > value:
-                    best, value = tried, recall
-    return Recipe(decay, best, value)
-
-
-def _part_scores(side: UserSide, items: ItemParts, cases: Sequence[Case], features: Features) -> dict[str, Matrix]:
-    users = [side.parts(known_user(case, features)) for case in cases]
-    return {
-        name: scale(np.concatenate([getattr(user, name) for user in users]), covariance(getattr(items, name)))
-        @ getattr(items, name).T
-        for name in PartWeights.model_fields
-    }
-
-
-def _mean_recall(scores: dict[str, Matrix], weights: PartWeights, cases: Sequence[Case]) -> float:
-    """Returns the mean over cutoffs of recall, tasks counting alike."""
-    total = sum(getattr(weights, name) * score for name, score in scores.items() if getattr(weights, name))
-    if isinstance(total, int):
-        return 0.0
-    for row, case in zip(total, cases, strict=True):
-        row[case.history] = -np.inf
-    hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in cases])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    by_case = np.mean([recall_at(hits, n_relevant, k) for k in _CUTOFFS], axis=0)
-    tasks = np.array([case.task for case in cases])
-    return float(np.mean([by_case[tasks == task].mean() for task in np.unique(tasks)]))

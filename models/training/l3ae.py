@@ -1,24 +1,42 @@
 """The behaviour part: an item-item matrix in closed form, drawn towards what the texts say, then factorised.
 
-L3AE (language-enhanced linear autoencoder): with the text kernel M (n, n) and the interactions X (users, n)
-    P₁ = (M + λ_F·I)⁻¹            C = -P₁ / diag(P₁), zero diagonal            (items reconstructed from text)
-    P₂ = (XᵀX + (λ_X + λ_E)·I)⁻¹
-    B  = λ_E·P₂C - P₂ ∘ (1 + λ_E·diag(P₂C)) / diag(P₂), zero diagonal
+L3AE (language-enhanced linear autoencoder), with features Φ of the items' texts (n, f) and interactions X (users, n):
+    P₁ = (ΦΦᵀ + λ_F·I)⁻¹          C = I - P₁ / diag(P₁)                       (items reconstructed from text)
+    P₂ = (XᵀX + λ·I)⁻¹            λ = λ_X + λ_E
+    B  = I + λ_E·P₂C - P₂·diag(w) w = (1 + λ_E·diag(P₂C)) / diag(P₂)          (zero diagonal)
 With λ_E = 0 this is EASE (Steck 2019). B has a column for an item that nobody consumed: its text's.
+
+B is never formed. By Woodbury's identity P₁ needs the inverse of an (f, f) matrix and P₂ that of a (users, users) one,
+and the factorisation only multiplies by them: memory and time grow with the items, not with their square.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import cho_factor, lapack, solve_triangular
 from scipy.sparse import csr_matrix
-from sklearn.utils.extmath import randomized_svd
 
 from models.types import Matrix, Rows, Vector
 
-# (n, n) float32, of which a fit holds about four at once: 1.6 GB at this many items.
-MAX_ITEMS = 10_000 * 2
+# The (users, users) matrix of float32 takes 0.9 GB at this many; above, a seeded sample of the users is fitted on.
+MAX_USERS = 15_000
+_BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Regularisation:
+    """How strongly L3AE is held.
+
+    Attributes:
+        text: λ_F.
+        ridge: λ_X.
+        prior: λ_E, how strongly B is drawn to what the texts say.
+    """
+
+    text: float = 20.0
+    ridge: float = 10.0
+    prior: float = 200.0
 
 
 def history_matrix(histories: Sequence[Rows], n_items: int, *, decay: float = 1.0, longest: int = 50) -> csr_matrix:
@@ -39,83 +57,116 @@ def history_matrix(histories: Sequence[Rows], n_items: int, *, decay: float = 1.
     return csr_matrix((np.array(weights, np.float32), (users, items)), shape=(len(histories), n_items))
 
 
-def text_kernel(
-    embeddings: Matrix, tfidf: csr_matrix | None, *, width: float = 0.3, lexical_share: float = 0.5
-) -> Matrix:
-    """Returns how alike the items' texts are, shape `(n, n)`: (1-s)·exp((cos - 1)/width) + s·lexical cosine.
+class L3AE:
+    """B as something to multiply by.
 
     Args:
-        embeddings: Unit rows, shape `(n, dim)`.
-        tfidf: Unit rows; None leaves the lexical part out.
-        width: Cosine distance at which two texts are e times less alike.
-        lexical_share: s.
+        interactions: X, shape `(n_users, n)`; at most `MAX_USERS` of the users are used.
+        features: Φ, shape `(n, f)`; f = 0 leaves the texts out.
+        held: The regularisation.
+        seed: Of the users drawn.
     """
-    kernel: Matrix = np.exp((embeddings @ embeddings.T - 1) / width, dtype=np.float32)
-    if tfidf is None:
-        return kernel
-    kernel *= 1 - lexical_share
-    kernel += lexical_share * (tfidf @ tfidf.T).toarray()
-    return kernel
+
+    def __init__(
+        self, interactions: csr_matrix, features: Matrix, *, held: Regularisation | None = None, seed: int = 0
+    ) -> None:
+        held = held or Regularisation()
+        n_users = interactions.shape[0]
+        if n_users > MAX_USERS:
+            drawn = np.random.default_rng(seed).choice(n_users, MAX_USERS, replace=False)
+            interactions = interactions[np.sort(drawn)]
+        self._held, self._total = held, held.ridge + held.prior
+        self._x, self._phi = interactions.astype(np.float32), features
+        users = (self._x @ self._x.T).toarray().astype(np.float32)
+        users[np.diag_indices_from(users)] += self._total
+        self._s = _inverse(users)
+        gram = (features.T @ features).astype(np.float64) + held.text * np.eye(features.shape[1])
+        self._q = np.linalg.inv(gram).astype(np.float32)
+        self._d1 = (1 - ((features @ self._q) * features).sum(axis=1)) / held.text
+        self._w = self._column_weights()
+
+    def times(self, right: Matrix) -> Matrix:
+        """Returns B·V, shape `(n, r)`."""
+        drawn = self._held.prior * (right - self._p1(right / self._d1[:, None]))
+        product: Matrix = right + self._p2(drawn - self._w[:, None] * right)
+        return product
+
+    def transposed_times(self, right: Matrix) -> Matrix:
+        """Returns Bᵀ·V, shape `(n, r)`."""
+        inner = self._p2(right)
+        drawn = self._held.prior * (inner - self._p1(inner) / self._d1[:, None])
+        product: Matrix = right + drawn - self._w[:, None] * inner
+        return product
+
+    def _p1(self, right: Matrix) -> Matrix:
+        product: Matrix = (right - self._phi @ (self._q @ (self._phi.T @ right))) / self._held.text
+        return product
+
+    def _p2(self, right: Matrix) -> Matrix:
+        product: Matrix = (right - self._x.T @ (self._s @ (self._x @ right))) / self._total
+        return product
+
+    def _column_weights(self) -> Vector:
+        """Returns w; diag(XᵀSX) and diag(XᵀSX·P₁) are summed over blocks of items, S = (XXᵀ + λI)⁻¹."""
+        n = self._x.shape[1]
+        reached, crossed = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        by_features = (self._x @ self._phi) @ self._q
+        for start in range(0, n, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            own = self._x[:, block]
+            solved = (own.T @ self._s).T  # S is symmetric
+            own = own.toarray()
+            reached[block] = (own * solved).sum(axis=0)
+            crossed[block] = (solved * (own - by_features @ self._phi[block].T)).sum(axis=0) / self._held.text
+        d2 = (1 - reached) / self._total
+        with_prior = d2 - (self._d1 - crossed) / self._total / self._d1  # diag(P₂C)
+        weights: Vector = (1 + self._held.prior * with_prior) / d2
+        return weights.astype(np.float32)
 
 
-def fit_l3ae(
-    interactions: csr_matrix,
-    kernel: Matrix | None,
-    *,
-    reg_text: float = 20,
-    reg_ridge: float = 10,
-    reg_prior: float = 200,
-) -> Matrix:
-    """Returns B, shape `(n, n)`: row i holds how much each item gains from item i in a history.
-
-    Args:
-        interactions: X, shape `(n_users, n)`.
-        kernel: M; None fits EASE with λ = `reg_ridge`. Overwritten.
-        reg_text: λ_F.
-        reg_ridge: λ_X.
-        reg_prior: λ_E.
-    """
-    gram: Matrix = (interactions.T @ interactions).toarray().astype(np.float32)
-    diagonal = np.diag_indices_from(gram)
-    if kernel is None:
-        gram[diagonal] += reg_ridge
-        inverse = _inverse(gram)
-        weights = inverse / -np.diag(inverse)
-        weights[diagonal] = 0
-        return weights
-    kernel[diagonal] += reg_text
-    prior = _inverse(kernel)
-    prior /= -np.diag(prior)
-    prior[diagonal] = 0
-    gram[diagonal] += reg_ridge + reg_prior
-    inverse = _inverse(gram)
-    weights = reg_prior * (inverse @ prior)
-    weights -= inverse * ((1 + np.diag(weights)) / np.diag(inverse))
-    weights[diagonal] = 0
-    return weights
-
-
-def factorise(weights: Matrix, popularity: Vector, *, rank: int, seed: int = 0) -> tuple[Matrix, Matrix]:
+def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_iter: int = 2) -> tuple[Matrix, Matrix]:
     """Returns A, R of shape `(n, rank)` with B ≈ A·Rᵀ; popular rows, which histories hold more often, fit best.
 
+    A randomised SVD (Halko et al. 2011) of diag(√(popularity + 1))·B, which only multiplies by B.
+
     Args:
-        weights: B.
+        model: B.
         popularity: Of each item.
         rank: Dimensions, at most.
-        seed: Of the randomised SVD.
+        seed: Of the random start.
+        n_iter: Power iterations.
     """
+    n = len(popularity)
+    rank = min(rank, n)
+    width = min(rank + 32, n)
     row_weights = np.sqrt(popularity + 1)[:, None].astype(np.float32)
-    rank = min(rank, len(weights) - 1)
-    left, values, right = randomized_svd(row_weights * weights, rank, n_iter=3, random_state=seed)
-    root = np.sqrt(values)
-    return (left * root / row_weights).astype(np.float32), (right.T * root).astype(np.float32)
+    basis = np.random.default_rng(seed).standard_normal((n, width)).astype(np.float32)
+    for _ in range(n_iter + 1):
+        basis = _orthonormal(row_weights * model.times(basis))
+        basis = _orthonormal(model.transposed_times(row_weights * basis))
+    ranged = row_weights * model.times(basis)
+    # The SVD of a tall matrix, from its small Gram matrix: ranged = (ranged·V/σ)·σ·Vᵀ.
+    squares, vectors = np.linalg.eigh(ranged.T.astype(np.float64) @ ranged)
+    kept = np.argsort(-squares)[:rank]
+    root = np.sqrt(np.sqrt(np.maximum(squares[kept], 1e-12)))
+    left = (ranged @ vectors[:, kept]) / root
+    right = (basis @ vectors[:, kept]) * root
+    return (left / row_weights).astype(np.float32), right.astype(np.float32)
+
+
+def _orthonormal(matrix: Matrix) -> Matrix:
+    """Returns an orthonormal basis of the columns of a tall matrix; by twice Cholesky-QR."""
+    for _ in range(2):
+        gram = matrix.T.astype(np.float64) @ matrix
+        gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram)
+        factor = np.linalg.cholesky(gram)
+        matrix = solve_triangular(factor, matrix.T, lower=True).T.astype(np.float32)
+    return matrix
 
 
 def _inverse(matrix: Matrix) -> Matrix:
-    """Returns the inverse of a symmetric positive definite matrix, through Cholesky; the matrix is overwritten."""
-    factor, failed = lapack.spotrf(matrix.T, lower=0, overwrite_a=1)
-    if failed:
-        raise np.linalg.LinAlgError(f"leading minor {failed} is not positive; raise the regularisation")
+    """Returns the inverse of a symmetric positive definite matrix through Cholesky; the matrix is overwritten."""
+    factor, _ = cho_factor(matrix.T, lower=False, overwrite_a=True)
     inverse, _ = lapack.spotri(factor, lower=0, overwrite_c=1)
-    upper: NDArray[np.float32] = np.triu(inverse)
+    upper: Matrix = np.triu(inverse)
     return np.ascontiguousarray(upper + np.triu(inverse, 1).T)

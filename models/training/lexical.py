@@ -1,38 +1,17 @@
 """Fitting lexical features on the past's texts: TF-IDF, and its projection for the service."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.lexical import Lexicon, terms
-from models.types import Matrix
 
 _MAX_TERMS = 50_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LexicalFit:
-    """What the texts of a catalogue say word by word.
-
-    Attributes:
-        lexicon: Turns any text into a lexical vector; goes into the artifact.
-        tfidf: The fitted texts, unit rows, shape `(n_texts, n_terms)`.
-    """
-
-    lexicon: Lexicon
-    tfidf: csr_matrix
-
-    def vectors(self, texts: Sequence[str]) -> Matrix:
-        """Returns lexical vectors by the very code that serves, shape `(n, dim)`."""
-        width = self.lexicon.projection.shape[1]
-        return np.array([self.lexicon.vector(text) for text in texts], np.float32).reshape(-1, width)
-
-
-def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> LexicalFit | None:
+def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> Lexicon | None:
     """Fits TF-IDF and its truncated SVD; None where the texts hold too few terms for it.
 
     Args:
@@ -48,7 +27,7 @@ def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> Lexic
         dtype=np.float32,
     )
     try:
-        tfidf = csr_matrix(vectorizer.fit_transform(texts))
+        tfidf = vectorizer.fit_transform(texts)
     except ValueError:  # scikit-learn's word for an empty vocabulary
         return None
     rank = min(dim, *(size - 1 for size in tfidf.shape))
@@ -57,4 +36,4 @@ def fit_lexicon(texts: Sequence[str], *, dim: int = 256, seed: int = 0) -> Lexic
     loadings = TruncatedSVD(rank, random_state=seed).fit(tfidf).components_.T
     projection = (vectorizer.idf_[:, None] * loadings).astype(np.float32)
     vocabulary = {term: int(column) for term, column in vectorizer.vocabulary_.items()}
-    return LexicalFit(Lexicon(vocabulary, projection), tfidf)
+    return Lexicon(vocabulary, projection)

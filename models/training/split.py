@@ -23,6 +23,7 @@ from models.types import Rows
 
 Holdout = Literal["clock", "last", "users"]
 Task = Literal["history", "text"]
+TASKS: tuple[Task, ...] = ("history", "text")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,8 +172,15 @@ def _by_clock(interactions: Interactions, share: float) -> tuple[NDArray[np.bool
         n = int((events.times < cut).sum())
         case = _case(user, events, before=np.arange(n), targets=events.items[n:], task="history")
         if case is not None:
-            cases.append(case)
+            cases += _with_twin(case)
     return kept, cases
+
+
+def _with_twin(case: Case) -> list[Case]:
+    """Returns a case and, where the user wrote something, the same question asked by text alone."""
+    if not case.texts or not len(case.history):
+        return [case]
+    return [case, replace(case, task="text", history=np.empty(0, np.int64))]
 
 
 def _last_of_each(interactions: Interactions) -> tuple[NDArray[np.bool_], list[Case]]:
@@ -183,7 +191,7 @@ def _last_of_each(interactions: Interactions) -> tuple[NDArray[np.bool_], list[C
         case = _case(user, events, before=np.arange(n), targets=events.items[n:], task="history") if n else None
         if case is not None:
             kept[rows[-1]] = False
-            cases.append(case)
+            cases += _with_twin(case)
     return kept, cases
 
 

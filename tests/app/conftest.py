@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from app.engine import Engine, open_engine
 from index_builder.build import build
 from index_builder.config import load_config
+from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
 from tests.app.harness import MoodyEncoder, serving
 from tests.fakes import load_fake, prepare_fake
@@ -72,6 +73,16 @@ def plain_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     (folder / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
     (folder / "recall.toml").write_text('[catalogue]\npath = "items.jsonl"\ntext = ["title"]\n')
     build(load_config(folder / "recall.toml"), prepare=prepare_fake(), load=load_fake)
+    return open_engine(ArtifactStore(folder / "artifacts"), threads=1, load=load_fake)
+
+
+@pytest.fixture(scope="session")
+def zero_shot_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """The small demo without its interactions: the user vector is the decayed mean."""
+    folder = tmp_path_factory.mktemp("zero-shot")
+    write_demo(folder, source="small")
+    config = load_config(folder / "recall.toml").model_copy(update={"interactions": None})
+    build(config, prepare=prepare_fake(), load=load_fake)
     return open_engine(ArtifactStore(folder / "artifacts"), threads=1, load=load_fake)
 
 

@@ -15,7 +15,6 @@ from models.artifact_store import ArtifactStore
 from models.encoder import EncoderFacts, Prompts
 from models.item_index import build_index
 from models.manifest import Probe
-from models.matching import DecayedMean
 from models.relation_head import RelationHead
 from models.text import TextRecipe
 from models.types import Item, Matrix, Vector
@@ -80,7 +79,8 @@ def main() -> None:
             popularity=np.array([1, 0, 3, 2, 3, 0], np.float32),
             index=build_index(embeddings, "flat", params={}),
             index_params={},
-            matching=DecayedMean(),
+            learnt=None,
+            user_texts=None,
             head=RelationHead(
                 np.linspace(0.5, 1.5, DIM, dtype=np.float32), np.linspace(0.2, -0.2, 6, dtype=np.float32)
             ),

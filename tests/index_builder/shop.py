@@ -19,6 +19,7 @@ REPORT_KEYS = {
     "n_rows",
     "n_encoded",
     "n_reused",
+    "user_texts",
     "index",
     "interactions",
     "quality",

@@ -10,9 +10,13 @@ REPORT = BuildReport(
     n_rows=12,
     n_encoded=3,
     n_reused=7,
+    user_texts={"n_encoded": 1, "n_reused": 2},
     index={"kind": "hnsw", "m": 32},
     interactions=COUNTS,
-    quality={"ann_recall@100": 0.995},
+    quality={
+        "ann_recall@100": 0.995,
+        "validation": {"text": {"cases": 8, "product": {"recall@10": 0.5}, "zero_shot": {"recall@10": 0.25}}},
+    },
     rejects={
         "catalogue": {"rejected": 2, "share": 0.1, "counts": {"no_id": 2}, "examples": [], "file": "bad.jsonl"},
         "interactions": {"rejected": 0, "share": 0.0, "counts": {}, "examples": [], "file": None},
@@ -29,6 +33,8 @@ def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
         "15 of 20 interactions by 4 users used (2 name unknown items, 3 are rated too low)",
         "10 items (3 texts encoded, 7 embeddings reused)",
         "index hnsw: ann_recall@100 0.995",
+        "validation by text, 8 cases, product     recall@10 0.500",
+        "validation by text, 8 cases, zero_shot   recall@10 0.250",
         "seconds: read 0.2, encode 61.0",
         "artifact 0123456789abcdef is live in /shop/artifacts",
     ]

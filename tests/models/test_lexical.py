@@ -35,11 +35,10 @@ def test_a_hand_worked_vector() -> None:
 
 def test_fitted_vectors_are_the_projected_tfidf() -> None:
     """The serving code gives scikit-learn's own transform, up to length."""
-    fit = fit_lexicon(TEXTS, dim=3)
-    assert fit is not None
-    loadings = fit.lexicon.projection  # idf * V
-    vectors = fit.vectors(TEXTS)
-    assert vectors.shape == (5, loadings.shape[1])
+    lexicon = fit_lexicon(TEXTS, dim=3)
+    assert lexicon is not None
+    vectors = lexicon.vectors(TEXTS)
+    assert vectors.shape == (5, lexicon.projection.shape[1])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     cosines = vectors @ vectors.T
     assert cosines[0, 1] > cosines[0, 2]

@@ -88,9 +88,10 @@ def test_a_seed_repeats_and_another_differs() -> None:
 def test_the_text_of_a_target_is_never_an_input() -> None:
     rows = [(0, 1, 1), (0, 2, 2), (0, 3, 3)]
     result = split(table(rows, texts=["one", None, "three"]), holdout="last")
-    (case,) = result.cases
-    assert case.texts == ("one",)
-    assert case.targets.tolist() == [3]
+    by_history, by_text = result.cases
+    assert by_history.texts == by_text.texts == ("one",)
+    assert by_history.targets.tolist() == by_text.targets.tolist() == [3]
+    assert (by_text.task, by_text.history.tolist()) == ("text", [])
 
 
 def test_a_text_on_every_row_is_a_stated_need() -> None:

@@ -1,0 +1,72 @@
+"""What a build learns from interactions, and what it does where there is too little of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.engine import Engine
+from index_builder.build import build
+from index_builder.config import load_config
+from index_builder.report import BuildReport
+from models.artifact_store import ArtifactStore
+from models.fused import FusedFacts
+from models.matching import DecayedMean
+from models.recaller import UserQuery
+from tests.fakes import load_fake, prepare_fake
+
+
+def rebuild(demo: Path, seed: int = 0) -> BuildReport:
+    return build(load_config(demo / "recall.toml"), prepare=prepare_fake(seed), load=load_fake)
+
+
+def test_the_manifest_says_what_was_learnt_and_what_it_gained(store: ArtifactStore) -> None:
+    manifest = store.open().manifest
+    assert isinstance(manifest.matching, FusedFacts)
+    validation = manifest.quality["validation"]
+    assert isinstance(validation, dict)
+    history = validation["history"]
+    assert history["product"]["recall@10"] > history["popularity"]["recall@10"]  # type: ignore[index]
+
+
+def test_user_texts_are_encoded_once(demo: Path) -> None:
+    """The live artifact has them all; a new one costs one, another encoder costs all."""
+    first = rebuild(demo).user_texts
+    assert first["n_encoded"] == 0
+    assert first["n_reused"] > 100
+    with (demo / "interactions.jsonl").open("a") as rows:
+        row = {"user_id": "new", "item_id": "hike-map", "timestamp": 1, "rating": 5, "text": "lost again"}
+        rows.write(json.dumps(row) + "\n")
+    assert rebuild(demo).user_texts == {"n_encoded": 1, "n_reused": first["n_reused"]}
+    assert rebuild(demo, seed=1).user_texts == {"n_encoded": first["n_reused"] + 1, "n_reused": 0}
+
+
+def test_building_twice_learns_the_same(demo: Path, store: ArtifactStore) -> None:
+    before = store.open()
+    rebuild(demo)
+    after = store.open()
+    assert before.manifest.artifact_id != after.manifest.artifact_id
+    assert before.manifest.matching == after.manifest.matching
+    np.testing.assert_array_equal(before.item_vectors, after.item_vectors)
+
+
+def test_too_few_interactions_leave_a_zero_shot_artifact_and_a_warning(demo: Path, store: ArtifactStore) -> None:
+    row = {"user_id": "only", "item_id": "hike-map", "timestamp": 1, "rating": 5, "text": None}
+    (demo / "interactions.jsonl").write_text(json.dumps(row) + "\n")
+    report = rebuild(demo)
+    assert any("nothing is learnt" in warning for warning in report.warnings)
+    assert store.open().manifest.matching == DecayedMean()
+
+
+@pytest.mark.parametrize("theme", ["hike", "coffee", "garden"])
+def test_a_history_of_one_theme_recalls_that_theme(engine: Engine, theme: str) -> None:
+    """Right answers are known by construction: most users keep to one theme."""
+    artifact = engine.artifact
+    own = [row for item_id, row in artifact.rows.items() if item_id.startswith(f"{theme}-")]
+    history = np.array(own[:3], np.int64)
+    nothing = np.empty((0, artifact.manifest.encoder.dim), np.float32)
+    query = UserQuery(artifact.text_vectors(nothing, []), history, np.ones(3, np.float32), history, k=5)
+    recalled = engine.recaller.recall(query)
+    # By chance it would be .9 of the five.
+    assert len(set(recalled.rows.tolist()) & set(own)) >= 3

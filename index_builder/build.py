@@ -109,8 +109,10 @@ class _Build:
             with self.watch.stage("encode"):
                 encoded = encode_items(texts, facts, load=load, parent=self.parent)
             with self.watch.stage("learn"):
-                served = self.load(folder / ENCODER, facts, cores())
-                lesson = learn(inputs, encoded.embeddings, served, self.recipe, parent=self._same_space(facts))
+                lesson = Lesson(None)
+                if self.config.learning.enabled:
+                    served = self.load(folder / ENCODER, facts, cores())
+                    lesson = learn(inputs, encoded.embeddings, served, self.recipe, parent=self._same_space(facts))
             self.warnings += lesson.warnings
             with self.watch.stage("index"):
                 vectors = encoded.embeddings if lesson.learnt is None else lesson.learnt.item_vectors

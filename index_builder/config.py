@@ -82,6 +82,12 @@ class IndexConfig(_Section):
     hnsw_ef_search: int = Field(128, ge=8, description="HNSW effort when searching.")
 
 
+class LearningConfig(_Section):
+    """Whether the matching is learnt from interactions."""
+
+    enabled: bool = Field(False, description="Learn; without it interactions give popularity only.")
+
+
 class PublishConfig(_Section):
     """Where artifacts go."""
 
@@ -96,6 +102,7 @@ class BuildConfig(_Section):
     text: TextConfig = TextConfig()
     encoder: EncoderConfig = EncoderConfig()
     index: IndexConfig = IndexConfig()
+    learning: LearningConfig = LearningConfig()
     publish: PublishConfig = PublishConfig()
 
 

@@ -62,7 +62,8 @@ def cache_key(namespace: str, text: str) -> bytes:
 def is_unit(vector: HalfVector) -> bool:
     """Says whether a vector is finite and of length 1 as far as float16 can tell."""
     # A NaN or an infinity makes the comparison false.
-    return bool(abs(np.linalg.norm(vector.astype(np.float32)) - 1.0) <= _NORM_TOLERANCE)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(abs(np.linalg.norm(vector.astype(np.float32)) - 1.0) <= _NORM_TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

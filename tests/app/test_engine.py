@@ -17,7 +17,6 @@ from models.errors import (
     ArtifactMissingError,
     EncoderError,
 )
-from models.learnt import LEARNT_FILES
 from models.types import Vector
 from tests.fakes import FakeEncoder, load_fake
 
@@ -32,7 +31,6 @@ FILES = [
     "index.faiss",
     "relation_head.safetensors",
     "encoder/seed.txt",
-    *sorted(LEARNT_FILES),
 ]
 
 

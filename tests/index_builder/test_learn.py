@@ -6,15 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.engine import Engine
 from index_builder.build import build
 from index_builder.config import load_config
 from index_builder.report import BuildReport
 from models.artifact_store import ArtifactStore
 from models.fused import FusedFacts
 from models.matching import DecayedMean
-from models.recaller import UserQuery
+from models.recaller import Recaller, UserQuery
 from tests.fakes import load_fake, prepare_fake
+
+
+@pytest.fixture
+def demo(demo: Path) -> Path:
+    """The small demo, built with learning switched on."""
+    with (demo / "recall.toml").open("a") as config:
+        config.write("\n[learning]\nenabled = true\n")
+    rebuild(demo)
+    return demo
 
 
 def rebuild(demo: Path, seed: int = 0) -> BuildReport:
@@ -27,6 +35,7 @@ def test_the_manifest_says_what_was_learnt_and_what_it_gained(store: ArtifactSto
     validation = manifest.quality["validation"]
     assert isinstance(validation, dict)
     history = validation["history"]
+    assert set(history) == {"cases", "product", "zero_shot", "popularity"}  # type: ignore[arg-type]
     assert history["product"]["recall@10"] > history["popularity"]["recall@10"]  # type: ignore[index]
 
 
@@ -60,13 +69,13 @@ def test_too_few_interactions_leave_a_zero_shot_artifact_and_a_warning(demo: Pat
 
 
 @pytest.mark.parametrize("theme", ["hike", "coffee", "garden"])
-def test_a_history_of_one_theme_recalls_that_theme(engine: Engine, theme: str) -> None:
+def test_a_history_of_one_theme_recalls_that_theme(store: ArtifactStore, theme: str) -> None:
     """Right answers are known by construction: most users keep to one theme."""
-    artifact = engine.artifact
+    artifact = store.open()
     own = [row for item_id, row in artifact.rows.items() if item_id.startswith(f"{theme}-")]
     history = np.array(own[:3], np.int64)
     nothing = np.empty((0, artifact.manifest.encoder.dim), np.float32)
     query = UserQuery(artifact.text_vectors(nothing, []), history, np.ones(3, np.float32), history, k=5)
-    recalled = engine.recaller.recall(query)
+    recalled = Recaller(artifact).recall(query)
     # By chance it would be .9 of the five.
     assert len(set(recalled.rows.tolist()) & set(own)) >= 3

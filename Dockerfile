@@ -2,7 +2,7 @@
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
 RUN useradd --uid 10001 --create-home recall \
-    && install -d -o recall -g recall /artifacts /demo
+    && install -d -o recall -g recall /artifacts /demo /events /state
 WORKDIR /srv
 
 # Dependencies first, then the code, so that a change of ours doesn't install them again.
@@ -22,9 +22,9 @@ RUN pip install --quiet --no-deps --force-reinstall .
 FROM base AS service
 COPY --from=install-service /opt/venv /opt/venv
 USER recall
-ENV RECALL_ARTIFACTS=/artifacts RECALL_HOST=0.0.0.0 RECALL_PORT=8000
+ENV RECALL_ARTIFACTS=/artifacts RECALL_STATE=/state RECALL_HOST=0.0.0.0 RECALL_PORT=8000
 EXPOSE 8000
-VOLUME /artifacts
+VOLUME /artifacts /state
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['RECALL_PORT']}/readyz\", timeout=4)"]
 CMD ["python", "-m", "app"]
@@ -40,7 +40,8 @@ RUN pip install --quiet --no-deps --force-reinstall .
 FROM base AS builder
 COPY --from=install-builder /opt/venv /opt/venv
 COPY scripts/build_in_container.sh /usr/local/bin/build_in_container
+COPY scripts/nightly_schedule.py /usr/local/bin/nightly_schedule.py
 USER recall
 ENV HF_HUB_DISABLE_TELEMETRY=1
-VOLUME /artifacts
+VOLUME /artifacts /demo /events /state
 CMD ["sh", "/usr/local/bin/build_in_container"]

@@ -1,14 +1,12 @@
 """The service as a command: `python -m app`, from the environment's settings."""
 
 import os
+import signal
 import sys
 import tempfile
 
-# Small matrices gain nothing from BLAS threads, and they would fight with the encoder's: set before numpy loads.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from app.settings import ServiceSettings, load_settings, unknown_variables
 from models.errors import RecallError
@@ -40,13 +38,14 @@ def _serve(settings: ServiceSettings) -> None:
         _serve_workers(settings)
         return
     app = create_app(settings, engine=engine)
+    del engine  # the app lets go of it once another artifact takes over
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
 def _serve_workers(settings: ServiceSettings) -> None:
     with tempfile.TemporaryDirectory(prefix="recall-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers' metrics meet here
-        uvicorn.run(
+        config = uvicorn.Config(
             "app.main:app",
             host=settings.host,
             port=settings.port,
@@ -54,6 +53,16 @@ def _serve_workers(settings: ServiceSettings) -> None:
             log_level="warning",
             access_log=False,
         )
+        _Workers(config, sockets=[config.bind_socket()]).run()
+
+
+class _Workers(Multiprocess):
+    """Passes SIGHUP on, where uvicorn would start every worker anew."""
+
+    def handle_hup(self) -> None:
+        for worker in self.processes:
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGHUP)
 
 
 if __name__ == "__main__":

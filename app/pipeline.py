@@ -12,7 +12,9 @@ import numpy as np
 from app.engine import Engine
 from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
 from app.text_vectors import TextVectors, TextVectorsAnswer
+from app.user_state import UserState
 from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
+from models.profiles import NOTHING_KNOWN, Profile
 from models.recaller import Recalled, UserQuery, first, pool_size
 from models.text import is_cut
 from models.types import Matrix, Vector
@@ -58,12 +60,14 @@ class RecallPipeline:
         engine: What answers come from.
         vectors: Turns clean texts into vectors, cached.
         executor: Where searches run, off the event loop.
+        users: Whose profiles count.
     """
 
-    def __init__(self, engine: Engine, vectors: TextVectors, executor: Executor) -> None:
+    def __init__(self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState) -> None:
         self.engine = engine
-        self._vectors = vectors
+        self.vectors = vectors
         self._executor = executor
+        self._users = users
 
     async def recall(self, request: RecallRequest, request_id: str) -> dict[str, Any]:
         """Returns the answer in the form of `RecallAnswer`.
@@ -75,11 +79,13 @@ class RecallPipeline:
         """
         clock = _Clock(request.timeout_ms)
         self._check_fields(request.with_fields)
-        texts, cut = self._clean(request.texts)
+        profile, no_profile = await self._profile(request.user_id, clock)
+        texts, cut = self._clean(request.texts, profile)
         vectors = await self._encode(texts, clock)
-        query, missing = self._query(request, self.engine.artifact.text_vectors(vectors.vectors, texts))
+        query, missing = self._query(request, profile, self.engine.artifact.text_vectors(vectors.vectors, texts))
         recalled, skipped = await self._search(query, request.rescore, clock)
-        degraded = list(vectors.degraded)
+        degraded = ["profile"] if no_profile else []
+        degraded += vectors.degraded
         degraded += ["text_truncated"] if cut or vectors.truncated else []
         degraded += ["rescore_skipped"] if skipped else []
         return {
@@ -95,19 +101,30 @@ class RecallPipeline:
 
     async def aclose(self) -> None:
         """Waits for what is still being encoded or cached."""
-        await self._vectors.aclose()
+        await self.vectors.aclose()
 
-    def _clean(self, raw: Sequence[str]) -> tuple[list[str], bool]:
+    async def _profile(self, user_id: str | None, clock: _Clock) -> tuple[Profile, bool]:
+        if user_id is None:
+            return NOTHING_KNOWN, False
+        try:
+            async with asyncio.timeout(clock.remaining()):
+                return await self._users.profile(user_id)
+        except TimeoutError:
+            raise clock.exceeded() from None
+
+    def _clean(self, raw: Sequence[str], profile: Profile) -> tuple[list[str], bool]:
         recipe = self.engine.artifact.manifest.text_recipe
         newest = raw[-MAX_TEXTS:]
-        texts = [text for text in map(recipe.clean, newest) if text]
+        room = MAX_TEXTS - len(newest)
+        earlier = [text.text for text in profile.texts][-room:] if room else []
+        texts = [text for text in map(recipe.clean, [*earlier, *newest]) if text]
         return texts, len(raw) > MAX_TEXTS or any(map(is_cut, newest))
 
     async def _encode(self, texts: list[str], clock: _Clock) -> TextVectorsAnswer:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(clock.remaining()) as deadline:
-                vectors = await self._vectors.get(texts)
+                vectors = await self.vectors.get(texts)
         except TimeoutError:
             # Some loops' timers run a fraction of a millisecond ahead of the clock, so the timer decides.
             if deadline.expired():
@@ -120,17 +137,21 @@ class RecallPipeline:
     async def _search(self, query: UserQuery, rescore: bool, clock: _Clock) -> tuple[Recalled, bool]:
         work = self._executor.submit(self._find, query, rescore, clock)
         found = asyncio.wrap_future(work)
-        await asyncio.wait([found], timeout=clock.remaining())
-        # What still waits for a thread is given up; what runs is nearly there.
-        if not found.done() and work.cancel():
-            raise clock.exceeded()
+        if clock.timeout_ms is not None:
+            await asyncio.wait([found], timeout=clock.remaining())
+            # What still waits for a thread is given up; what runs is nearly there.
+            if not found.done() and work.cancel():
+                raise clock.exceeded()
         return await found
 
-    def _query(self, request: RecallRequest, texts: Matrix) -> tuple[UserQuery, list[str]]:
-        rows, history = self.engine.artifact.rows, request.weighted_history
+    def _query(self, request: RecallRequest, profile: Profile, texts: Matrix) -> tuple[UserQuery, list[str]]:
+        rows, own = self.engine.artifact.rows, request.weighted_history
+        named = [item_id for item_id, _ in own]
+        # What the request names is the newest, so the profile's word on it is outdated.
+        newer = set(named)
+        history = [(item.id, item.weight) for item in profile.history if item.id not in newer] + own
         known = [(rows[item_id], weight) for item_id, weight in history[-MAX_HISTORY:] if item_id in rows]
-        named = [item_id for item_id, _ in history]
-        unwanted = (named if request.exclude_seen else []) + request.exclude_ids
+        unwanted = ([*named, *profile.seen] if request.exclude_seen else []) + request.exclude_ids
         excluded = {rows[item_id] for item_id in unwanted if item_id in rows}
         missing = dict.fromkeys(item_id for item_id in named + request.exclude_ids if item_id not in rows)
         weights: Vector = np.array([weight for _, weight in known], np.float32)

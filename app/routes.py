@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -9,12 +10,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app import telemetry
+from app.cache import RedisCache
 from app.errors import from_validation, problem, request_id_of, respond
 from app.pipeline import RecallPipeline
+from app.pipelines import Pipelines
 from app.schemas import (
     MAX_BATCH,
     MAX_BODY_BYTES,
+    MAX_EVENTS,
     MAX_HISTORY,
+    MAX_ITEMS,
     MAX_K,
     MAX_TEXTS,
     BatchAnswer,
@@ -23,10 +28,11 @@ from app.schemas import (
     RecallRequest,
 )
 from app.security import KeyedRoute
+from app.swap import Swapper
 from models.text import MAX_CHARS
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"content": _PROBLEM, "description": text}
     for status, text in {
         401: "No valid API key",
@@ -39,7 +45,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 public = APIRouter(tags=["operation"])
-router = APIRouter(route_class=KeyedRoute, responses=_PROBLEMS)
+router = APIRouter(route_class=KeyedRoute, responses=PROBLEMS)
 
 
 @router.post("/recall", response_model=RecallAnswer, tags=["recall"])
@@ -54,9 +60,9 @@ async def recall(body: RecallRequest, request: Request) -> Response:
 @router.post("/recall/batch", response_model=BatchAnswer, tags=["recall"])
 async def recall_batch(body: BatchRequest, request: Request) -> Response:
     """Answers several requests by the same rules; one that is wrong is an error in its place."""
-    request_id = request_id_of(request)
+    pipeline, request_id = _pipeline(request), request_id_of(request)
     answers = await asyncio.gather(
-        *(_one(_pipeline(request), raw, f"{request_id}-{number}") for number, raw in enumerate(body.requests))
+        *(_one(pipeline, raw, f"{request_id}-{number}") for number, raw in enumerate(body.requests))
     )
     request.state.log.update(_batch_summary(answers))
     return _json({"responses": answers})
@@ -65,18 +71,21 @@ async def recall_batch(body: BatchRequest, request: Request) -> Response:
 @router.get("/info", tags=["operation"])
 async def info(request: Request) -> Response:
     """Says what is served: the manifest's facts, limits and the state of the cache."""
-    state = request.app.state
-    engine = _pipeline(request).engine
+    state, engine, redis = request.app.state, _pipeline(request).engine, _redis(request)
+    refused = _swapper(request).refused
     manifest = engine.artifact.manifest.model_dump(mode="json", exclude={"probe": {"vector"}, "files": True})
     return _json(
         {
             "version": request.app.version,
             "artifact": manifest,
+            "query_runtime": engine.encoder.runtime,
             "limits": limits(),
             "cache": {
                 "memory_entries": state.settings.cache_entries,
-                "redis": "off" if state.redis is None else "up" if state.redis.available else "down",
+                "redis": "off" if redis is None else "up" if redis.available else "down",
             },
+            "artifact_refused": None if refused is None else asdict(refused),
+            "users": "redis" if state.settings.redis_url else "sqlite",
             "threads": state.settings.threads,
             "workers": state.settings.workers,
         }
@@ -93,9 +102,8 @@ async def livez() -> dict[str, str]:
 async def readyz(request: Request) -> Response:
     """Says whether requests can be answered, by encoding the probe and searching with it."""
     engine = _pipeline(request).engine
-    loop = asyncio.get_running_loop()
     try:
-        cosine = await loop.run_in_executor(request.app.state.executor, engine.check)
+        cosine = await asyncio.to_thread(engine.check)  # not behind the requests that wait for a thread
     except Exception as error:  # whatever breaks the probe would break a request
         body = {**problem(error, request_id_of(request)), "status": 503}
         request.state.log["error"] = body["type"]
@@ -106,7 +114,7 @@ async def readyz(request: Request) -> Response:
 @public.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Gives the metrics as Prometheus reads them."""
-    redis = request.app.state.redis
+    redis = _redis(request)
     if redis is not None:
         telemetry.CACHE_UP.set(redis.available)
     return Response(telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -121,6 +129,8 @@ def limits() -> dict[str, int]:
         "history_ids": MAX_HISTORY,
         "texts": MAX_TEXTS,
         "text_characters": MAX_CHARS,
+        "events": MAX_EVENTS,
+        "items": MAX_ITEMS,
     }
 
 
@@ -136,8 +146,17 @@ async def _one(pipeline: RecallPipeline, raw: Any, request_id: str) -> dict[str,
 
 
 def _pipeline(request: Request) -> RecallPipeline:
-    pipeline: RecallPipeline = request.app.state.pipeline
-    return pipeline
+    return _swapper(request).pipeline
+
+
+def _swapper(request: Request) -> Swapper:
+    swapper: Swapper = request.app.state.swapper
+    return swapper
+
+
+def _redis(request: Request) -> RedisCache | None:
+    pipelines: Pipelines = request.app.state.pipelines
+    return pipelines.redis(_pipeline(request).engine)
 
 
 def _json(body: Any) -> Response:  # noqa: ANN401  # whatever JSON has

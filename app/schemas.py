@@ -5,11 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from models.events import Event
+
 MAX_K = 1_000
 MAX_BATCH = 100
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_HISTORY = 5_000
 MAX_TEXTS = 32
+MAX_EVENTS = 1_000
+MAX_ITEMS = 1_000
 _MAX_FIELDS = 100
 
 
@@ -65,7 +69,12 @@ class RecallRequest(_Body):
         json_schema_extra={
             "examples": [
                 {"text": "web framework to build HTTP JSON APIs in python", "k": 10, "with_fields": ["title"]},
-                {"text": ["older text", "newer text"], "history": ["i7", {"id": "i9", "weight": 0.5}], "k": 100},
+                {
+                    "user_id": "u42",
+                    "text": ["older text", "newer text"],
+                    "history": ["i7", {"id": "i9", "weight": 0.5}],
+                    "k": 100,
+                },
             ]
         }
     )
@@ -74,22 +83,22 @@ class RecallRequest(_Body):
     history: list[ItemId | HistoryItem] = Field([], fail_fast=True, description="Consumed items, oldest first.")
     k: int = Field(100, ge=1, le=MAX_K, description="How many candidates.")
     exclude_ids: _ItemIds = Field([], description="Items that must not be returned.")
-    exclude_seen: bool = Field(False, description="Leave out the history.")
+    exclude_seen: bool = Field(False, description="Leave out the history and what the profile has seen.")
     rescore: bool = Field(True, description="Let the relation head re-score the pool.")
     with_fields: _Strings = Field([], description="Catalogue fields to return with each candidate.")
     timeout_ms: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="After it the head is skipped, or the answer is a 504."
     )
+    user_id: ItemId | None = Field(None, description="Whose profile counts before text and history; never written.")
     # Of the published interface, but later: only their neutral values are accepted.
-    user_id: SkipJsonSchema[Any] = None
     filter: SkipJsonSchema[Any] = None
     diversity: SkipJsonSchema[Any] = 0.0
     explain: SkipJsonSchema[Any] = False
 
-    @field_validator("user_id", "filter", "diversity", "explain")
+    @field_validator("filter", "diversity", "explain")
     @classmethod
     def _not_served_yet(cls, value: object, info: ValidationInfo) -> object:
-        # 0 is a user like any other, and no filter.
+        # 0 is no filter.
         neutral = (None, 0) if info.field_name in ("diversity", "explain") else (None,)
         if value in neutral:
             return value
@@ -160,8 +169,121 @@ class RecallAnswer(BaseModel):
         None, description="Set where nothing known about the user was sent."
     )
     cache: Literal["hit", "partial", "miss", "off"]
-    degraded: list[Literal["cache", "text_truncated", "rescore_skipped"]]
+    degraded: list[Literal["profile", "cache", "text_truncated", "rescore_skipped"]]
     timings_ms: Timings
+
+
+class FeedbackRequest(_Body):
+    """What users did; each event is checked and taken or rejected on its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "event_id": "e1",
+                            "user_id": "u42",
+                            "item_id": "i3",
+                            "type": "click",
+                            "timestamp": "2025-01-02T03:04:05Z",
+                            "request_id": "9f0c",
+                        },
+                        {"event_id": "e2", "user_id": "u42", "item_id": "i3", "type": "review", "text": "holds well"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    events: list[Any] = Field(
+        max_length=MAX_EVENTS, json_schema_extra={"items": Event.model_json_schema()}, description="What users did."
+    )
+
+
+class RejectedEvent(BaseModel):
+    """An event that wasn't taken."""
+
+    index: int = Field(description="Its place in the call, from 0.")
+    reason: str
+
+
+class FeedbackAnswer(BaseModel):
+    """What became of the events."""
+
+    accepted: int = Field(description="Events that are stored now, or were before.")
+    rejected: list[RejectedEvent]
+
+
+class ProfileItemOut(BaseModel):
+    """An item of a profile's history."""
+
+    id: str
+    weight: float
+    time: float = Field(description="Unix seconds.")
+
+
+class ProfileTextOut(BaseModel):
+    """A text of a profile."""
+
+    text: str
+    time: float = Field(description="Unix seconds.")
+
+
+class UserProfile(BaseModel):
+    """What is known of a user from events."""
+
+    user_id: str
+    history: list[ProfileItemOut] = Field(description="Consumed and not disliked, oldest first.")
+    texts: list[ProfileTextOut] = Field(description="Written, oldest first.")
+    seen: list[str] = Field(description="What `exclude_seen` leaves out.")
+
+
+class ErasedUser(BaseModel):
+    """What was erased."""
+
+    user_id: str
+    erased_events: int = Field(description="Events that waited for the nightly.")
+
+
+class ItemsRequest(_Body):
+    """Items to add or change; each is checked and taken or rejected on its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"id": "i9", "title": "A new thing", "price": 12.5}]}]}
+    )
+
+    items: list[Any] = Field(
+        max_length=MAX_ITEMS, description="`id` and those of the artifact's `item_fields` (`/info`) that are set."
+    )
+
+
+class RejectedItem(BaseModel):
+    """An item that wasn't taken."""
+
+    index: int = Field(description="Its place in the call, from 0.")
+    reason: str
+
+
+class ItemsAnswer(BaseModel):
+    """What became of the items."""
+
+    accepted: int = Field(description="Items that are stored and recalled now.")
+    rejected: list[RejectedItem]
+
+
+class DeletedItem(BaseModel):
+    """What isn't recalled any more."""
+
+    id: str
+
+
+class SwapAnswer(BaseModel):
+    """What is served instead of what; the same id twice where nothing changed."""
+
+    old: str = Field(description="artifact_id that answered before.")
+    new: str = Field(description="artifact_id that answers now.")
+    seconds: float
 
 
 class FieldProblemOut(BaseModel):

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 
+import orjson
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -21,12 +22,27 @@ STAGE_SECONDS = Histogram(
 CACHE = Counter("recall_cache", "Requests with text by outcome: hit, partial, miss, off.", ["outcome"])
 DEGRADED = Counter("recall_degraded", "Answers that left something out.", ["what"])
 FALLBACKS = Counter("recall_fallbacks", "Answers for users of whom nothing is known.", ["kind"])
+EVENTS = Counter("recall_events", "Events by outcome: accepted, duplicate, rejected.", ["outcome"])
 ERRORS = Counter("recall_errors", "Problems answered, by type word.", ["type"])
 # Set when it is read, so the newest value is the one that holds.
 CACHE_UP = Gauge("recall_redis_up", "1 while Redis answers, 0 while it fails.", multiprocess_mode="livemostrecent")
+LIVE_ITEMS = Gauge("recall_live_items", "Items that changed since the artifact was built.", multiprocess_mode="livemax")
 ARTIFACT_ITEMS = Gauge(
     "recall_artifact_items", "Items of the artifact that is served.", ["artifact_id"], multiprocess_mode="livemax"
 )
+ARTIFACT_SWAPS = Counter("recall_artifact_swaps", "New artifacts by outcome: swapped, refused.", ["outcome"])
+for _outcome in ("swapped", "refused"):
+    ARTIFACT_SWAPS.labels(_outcome)  # an alarm on an increase needs the 0 before it
+ARTIFACT_REFUSED = Gauge(
+    "recall_artifact_refused", "1 while `current` names an artifact that was refused.", multiprocess_mode="livemax"
+)
+
+
+def serve_artifact(old: str | None, new: str, n_items: int) -> None:
+    """Sets which artifact is served; an old one has 0 items once no process serves it."""
+    if old is not None and old != new:
+        ARTIFACT_ITEMS.labels(old).set(0)
+    ARTIFACT_ITEMS.labels(new).set(n_items)
 
 
 def exposition() -> bytes:
@@ -46,9 +62,10 @@ def configure_logging(level: str) -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        # There is a line a request: orjson and bytes halve what it costs.
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

@@ -44,12 +44,14 @@ class Answer:
     """What came back for one request.
 
     Attributes:
+        start: When the request's first byte was sent, by `time.perf_counter`.
         milliseconds: From the request's first byte to the answer's last.
         status: 0 where no whole answer came.
         body: What the server sent.
         error: Why no whole answer came; empty where one did.
     """
 
+    start: float
     milliseconds: float
     status: int
     body: bytes = b""
@@ -216,7 +218,7 @@ class _Connection:
             error = "not HTTP/1.1 with a Content-Length"
         if error:
             await self.aclose()  # what may still come on it would be taken for the next answer
-        return Answer(1e3 * (time.perf_counter() - start), status, content, error)
+        return Answer(start, 1e3 * (time.perf_counter() - start), status, content, error)
 
     async def aclose(self) -> None:
         if self._streams is None:

@@ -42,20 +42,21 @@ class Server:
 
 
 @contextmanager
-def recall_service(artifacts: Path) -> Iterator[Server]:
+def recall_service(artifacts: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Runs `python -m app` as it comes, with the cache in memory.
 
     Args:
         artifacts: The artifacts folder.
+        settings: Others than the defaults, by variable.
 
     Raises:
         ServerError: It doesn't get ready.
     """
-    port = _free_port()
+    port = free_port()
     # Settings of whoever runs the benchmark would change what is measured.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECALL_")}
-    environment |= {"RECALL_ARTIFACTS": str(artifacts.resolve()), "RECALL_PORT": str(port)}
-    with _running(["app"], port, ready="/readyz", environment=environment) as server:
+    environment |= {"RECALL_ARTIFACTS": str(artifacts.resolve()), "RECALL_PORT": str(port), **(settings or {})}
+    with running(["app"], port, ready="/readyz", environment=environment) as server:
         yield server
 
 
@@ -66,8 +67,8 @@ def textbook_service(artifact: Path) -> Iterator[Server]:
     Raises:
         ServerError: It doesn't get ready.
     """
-    port = _free_port()
-    with _running(["benchmarks.textbook", str(artifact.resolve()), str(port)], port) as server:
+    port = free_port()
+    with running(["benchmarks.textbook", str(artifact.resolve()), str(port)], port) as server:
         yield server
 
 
@@ -78,13 +79,13 @@ def empty_route() -> Iterator[Server]:
     Raises:
         ServerError: It doesn't get ready.
     """
-    port = _free_port()
-    with _running(["benchmarks.empty_route", str(port)], port) as server:
+    port = free_port()
+    with running(["benchmarks.empty_route", str(port)], port) as server:
         yield server
 
 
 @contextmanager
-def _running(
+def running(
     module: Sequence[str], port: int, *, ready: str = "/openapi.json", environment: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Runs `python -m` a module with its arguments until the block is left."""
@@ -126,7 +127,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a loopback port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The command line: `python -m index_builder build|demo|list|verify|activate`.
+"""The command line: `python -m index_builder build|nightly|evaluate|demo|list|verify|activate|rollback`.
 
 Exit 0 done, 1 failed with one clear line on stderr, 2 bad usage.
 """
@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from index_builder.build import build as run_build
-from index_builder.build import builder_lock
-from index_builder.config import load_config
+from index_builder.config import BuildConfig, load_config
 from index_builder.demo import write_demo
+from index_builder.lock import builder_lock
 from index_builder.verify import verify_artifact
 from models.artifact import read_manifest
 from models.artifact_store import ArtifactStore
@@ -39,17 +39,68 @@ def build(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
 ) -> None:
     """Reads, indexes, verifies, publishes and activates."""
-    if json is not None and not json.parent.is_dir():
-        raise typer.BadParameter(f"{json.parent} is no folder", param_hint="--json")
-    loaded = load_config(config)
-    if artifacts is not None:
-        publish = loaded.publish.model_copy(update={"artifacts": artifacts.resolve()})
-        loaded = loaded.model_copy(update={"publish": publish})
-    report = run_build(loaded)
+    _check_folder(json, "--json")
+    report = run_build(_load(config, artifacts))
     for line in report.lines():
         typer.echo(line)
     if json is not None:
         json.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+@cli.command()
+def evaluate(
+    config: ConfigPath,
+    artifacts: Artifacts = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
+) -> None:
+    """Learns on the past, judges on the future, beside every baseline; publishes nothing."""
+    # Plots and baselines take a second to import, which the other commands needn't wait for.
+    from index_builder.evaluate import evaluate as run_evaluation
+    from index_builder.evaluation_page import comparison_line, render_page, tables
+
+    _check_folder(json, "--json")
+    _check_folder(html, "--html")
+    evaluation = run_evaluation(_load(config, artifacts))
+    for warning in evaluation.warnings:
+        typer.echo(f"warning: {warning}")
+    for table in tables(evaluation):
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for comparison in evaluation.comparisons:
+        typer.echo(comparison_line(comparison))
+    if json is not None:
+        json.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if html is not None:
+        html.write_text(render_page(evaluation, title=f"Evaluation of {config.resolve()}"), encoding="utf-8")
+
+
+@cli.command()
+def nightly(
+    config: ConfigPath,
+    artifacts: Artifacts = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the gate's page.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Publish what the gate refuses.")] = False,
+) -> None:
+    """Rebuilds from the news; publishes only what is not worse than the live artifact."""
+    # As for `evaluate`.
+    from index_builder.evaluation_page import render_gate_page
+    from index_builder.nightly import nightly as run_nightly
+
+    _check_folder(json, "--json")
+    _check_folder(html, "--html")
+    night = run_nightly(_load(config, artifacts), force=force)
+    verdict = night.report.gate
+    for line in night.report.lines():
+        typer.echo(line)
+    if json is not None:
+        json.write_text(night.report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if html is not None and verdict is not None:
+        page = render_gate_page(verdict, night.evaluation, title=f"Gate of {config.resolve()}")
+        html.write_text(page, encoding="utf-8")
+    if night.report.outcome == "refused" and verdict is not None:
+        typer.echo(f"error: {verdict.line()}", err=True)
+        raise typer.Exit(1)
 
 
 @cli.command()
@@ -104,6 +155,30 @@ def activate(artifact_id: Annotated[str, typer.Argument(metavar="ID")], artifact
     with builder_lock(store.root):
         store.activate(artifact_id)
     typer.echo(f"artifact {artifact_id} is live in {store.root}")
+
+
+@cli.command()
+def rollback(artifacts: Artifacts = None) -> None:
+    """Makes the artifact live that was live before; again, the one before that."""
+    store = ArtifactStore(artifacts or _DEFAULT)
+    live, previous = store.current_id(), store.previous_id()
+    store.open(previous)  # its files are hashed; its encoder was proven when it was published
+    store.roll_back(previous)
+    typer.echo(f"artifact {previous} is live in {store.root} again, instead of {live}")
+
+
+def _check_folder(file: Path | None, option: str) -> None:
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"{file.parent} is no folder", param_hint=option)
+
+
+def _load(path: Path, artifacts: Path | None) -> BuildConfig:
+    """Returns recall.toml's values; an artifacts folder of the command line wins."""
+    config = load_config(path)
+    if artifacts is None:
+        return config
+    publish = config.publish.model_copy(update={"artifacts": artifacts.resolve()})
+    return config.model_copy(update={"publish": publish})
 
 
 def main() -> None:

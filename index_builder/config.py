@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.encoder import QueryRuntime
 from models.errors import ConfigError
+from models.event_stores import is_redis
+from models.profiles import DEFAULT_WEIGHTS
 
 Share = Annotated[float, Field(ge=0, le=1)]
+AskedRuntime = Literal["auto"] | QueryRuntime
 
 
 class _Section(BaseModel):
@@ -48,6 +52,16 @@ class InteractionsConfig(_Section):
         return self
 
 
+class FeedbackConfig(_Section):
+    """Where the service's events come from, where they are kept, and what they say."""
+
+    source: str = Field(description="redis://…, or the service's RECALL_STATE folder.", repr=False)
+    events: Path = Field(Path("events"), description="Folder of the daily Parquet files.")
+    weights: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        dict(DEFAULT_WEIGHTS), description="By event type: above 0 a positive, below 0 takes positives back."
+    )
+
+
 class TextConfig(_Section):
     """Switches of the text recipe."""
 
@@ -66,10 +80,23 @@ class EncoderConfig(_Section):
     )
     truncate_dim: int | None = Field(None, ge=1, description="Keep the first so many dimensions.")
     max_seq_length: int | None = Field(None, ge=4, description="Tokens read of a text; default: the model's own.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32",
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
         description="Item-side precision; a lower one is used only where it equals float32 to cosine .9999.",
     )
+    query_runtime: AskedRuntime = Field(
+        "auto", description='What serves queries, if its candidates stay the same; "auto": the fastest here.'
+    )
+    finetune: Literal["off", "last_layers", "full", "lora"] = Field(
+        "off", description="Which weights interactions may change before anything is encoded."
+    )
+    finetune_epochs: float = Field(1.0, gt=0, description="Passes over the pairs, at most.")
+    finetune_max_steps: int = Field(500, ge=1, description="Batches, at most.")
+    finetune_batch: int = Field(64, ge=2, description="Pairs of a batch, each other's negatives.")
+    finetune_learning_rate: float | None = Field(None, gt=0, description="Default: 1e-4, 2e-5, 2e-4 by kind.")
+    finetune_layers: int = Field(3, ge=1, description='Last layers that "last_layers" changes.')
+    finetune_negatives: int = Field(0, ge=0, le=10, description="Hard negatives mined for each pair.")
+    finetune_max_tokens: int = Field(64, ge=4, description="Tokens read of a text while fine-tuning.")
 
 
 class IndexConfig(_Section):
@@ -85,13 +112,41 @@ class IndexConfig(_Section):
 class LearningConfig(_Section):
     """Whether the matching is learnt from interactions."""
 
-    enabled: bool = Field(False, description="Learn; without it interactions give popularity only.")
+    enabled: bool = Field(True, description="Learn; without it interactions give popularity only.")
+    popularity: float = Field(
+        0.0, ge=-2, le=2, description="Added to the weight of popularity; below 0 rarer items come up."
+    )
 
 
 class PublishConfig(_Section):
-    """Where artifacts go."""
+    """Where artifacts go, and how many stay."""
 
     artifacts: Path = Field(Path("artifacts"), description="Artifacts folder; `--artifacts` on the command line wins.")
+    keep: int = Field(5, ge=1, description="Newest artifacts that stay; the live and the previous one always do.")
+
+
+class GateConfig(_Section):
+    """What a nightly rebuild may lose against the live artifact; shares are of the live artifact's figure."""
+
+    k: Literal[10, 20, 50, 100] = Field(50, description="Candidates that recall and coverage are measured at.")
+    min_cases: int = Field(
+        200, ge=1, description="Cases of a task below which recall and coverage aren't compared, and the gate says so."
+    )
+    recall_tolerance: Share = Field(
+        0.05, description="Share of recall that may be lost; more fails where the loss is beyond chance."
+    )
+    validation_tolerance: Share = Field(
+        0.3, description="Share that validation recall may be below the live artifact's own, chance aside."
+    )
+    coverage_tolerance: Share = Field(0.2, description="Share of coverage that may be lost.")
+    ann_recall_min: Share = Field(0.95, description="ann_recall@100 that the index has to reach.")
+    latency_tolerance: float = Field(
+        0.5, ge=0, description="Share by which the CPU time of search and rescore may grow."
+    )
+    latency_slack_ms: float = Field(2.0, ge=0, description="Growth in ms that never fails, whatever its share.")
+    max_items_drop: Share = Field(0.2, description="Share of the items that may be gone.")
+    max_interactions_drop: Share = Field(0.2, description="Share of the interactions that may be gone.")
+    max_texts_changed: Share = Field(0.5, description="Share of the items in both whose text may be another.")
 
 
 class BuildConfig(_Section):
@@ -99,10 +154,12 @@ class BuildConfig(_Section):
 
     catalogue: CatalogueConfig
     interactions: InteractionsConfig | None = None
+    feedback: FeedbackConfig | None = None
     text: TextConfig = TextConfig()
     encoder: EncoderConfig = EncoderConfig()
     index: IndexConfig = IndexConfig()
     learning: LearningConfig = LearningConfig()
+    gate: GateConfig = GateConfig()
     publish: PublishConfig = PublishConfig()
 
 
@@ -139,8 +196,18 @@ def _absolute(config: BuildConfig, base: Path) -> BuildConfig:
     interactions = config.interactions
     if interactions is not None:
         interactions = interactions.model_copy(update={"path": base / interactions.path})
+    feedback = config.feedback
+    if feedback is not None:
+        source = feedback.source if is_redis(feedback.source) else str(base / feedback.source)
+        feedback = feedback.model_copy(update={"source": source, "events": base / feedback.events})
     return config.model_copy(
-        update={"catalogue": catalogue, "publish": publish, "encoder": encoder, "interactions": interactions}
+        update={
+            "catalogue": catalogue,
+            "publish": publish,
+            "encoder": encoder,
+            "interactions": interactions,
+            "feedback": feedback,
+        }
     )
 
 

@@ -8,16 +8,20 @@ from typing import Protocol
 import numpy as np
 
 from index_builder.config import EncoderConfig
+from index_builder.encoded_chunks import EncodedChunks
 from index_builder.encoder_source import export_encoder, find_model
 from index_builder.progress import progress
-from models.artifact import ENCODER, TEXT_HASHES, Artifact, text_hashes
-from models.encoder import Encoder, EncoderFacts, Precision, load_encoder
+from models.artifact import ENCODER, TEXT_HASHES, Artifact
+from models.artifact_writer import text_hashes
+from models.cpu import has_bfloat16
+from models.encoder import Encoder, EncoderFacts, Precision, QueryRuntime, load_encoder
 from models.errors import EncoderError
 from models.text import TextRecipe
-from models.types import Matrix
+from models.types import Matrix, Vector
 
 _MIN_COSINE = 0.9999  # what a lower precision must keep of the reference
 _CHECKED_TEXTS = 64
+_CHUNK = 4096  # texts: what a killed build loses at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,24 @@ def prepare_encoder(
         EncoderError: The model can't be found, loaded or run on the device asked for.
     """
     source = find_model(config.model)
-    facts = _link_parent(source.fingerprint(config, recipe, config.dtype), folder, parent)
+    wanted = _wanted_precision(config)
+    same_space = (source.fingerprint(config, recipe, precision) for precision in dict.fromkeys((wanted, "float32")))
+    facts = next((found for one in same_space if (found := _link_parent(one, folder, parent)) is not None), None)
     if facts is None:
-        precision: Precision = "float32"
         facts = export_encoder(source, config, recipe, folder=folder / ENCODER)
-        if config.dtype != "float32" and _precision_holds(config, folder / ENCODER, facts, texts):
-            precision = config.dtype
-        if precision != "float32":
-            fingerprint = source.fingerprint(config, recipe, precision)
-            facts = facts.model_copy(update={"precision": precision, "fingerprint": fingerprint})
-    return facts, lambda: _item_encoder(config, folder / ENCODER, facts)
+        if wanted != "float32" and _precision_holds(config, folder / ENCODER, facts, wanted=wanted, texts=texts):
+            fingerprint = source.fingerprint(config, recipe, wanted)
+            facts = facts.model_copy(update={"precision": wanted, "fingerprint": fingerprint})
+    return facts, lambda: _item_encoder(config, folder / ENCODER, facts, facts.precision)
 
 
 def encode_items(
-    texts: Sequence[str], facts: EncoderFacts, *, load: Callable[[], Encoder], parent: Artifact | None
+    texts: Sequence[str],
+    facts: EncoderFacts,
+    *,
+    load: Callable[[], Encoder],
+    parent: Artifact | None,
+    chunks: EncodedChunks | None = None,
 ) -> Encoded:
     """Returns every item's embedding, encoding each new text once.
 
@@ -82,23 +90,27 @@ def encode_items(
         facts: The encoder's description.
         load: Loads its item side; not called where nothing is new.
         parent: The live artifact.
+        chunks: Where embeddings are kept until there is an artifact; None keeps none.
     """
-    keys = [row.tobytes() for row in text_hashes(texts)]
-    known: dict[bytes, int] = {}
-    old: Matrix = np.empty((0, facts.dim), np.float32)
+    hashes = text_hashes(texts)
+    keys = [row.tobytes() for row in hashes]
+    known: dict[bytes, Vector] = {} if chunks is None else chunks.load()
     if parent is not None and parent.manifest.encoder.fingerprint == facts.fingerprint:
-        hashes = np.load(parent.folder / TEXT_HASHES, allow_pickle=False)
-        known = {row.tobytes(): number for number, row in enumerate(hashes)}
-        old = parent.embeddings
-    fresh = {key: number for number, key in reversed(list(enumerate(keys))) if key not in known}
-    vectors = np.empty((0, facts.dim), np.float32)
+        old = np.load(parent.folder / TEXT_HASHES, allow_pickle=False)
+        known |= {row.tobytes(): vector for row, vector in zip(old, np.asarray(parent.embeddings), strict=True)}
+    fresh = list({key: number for number, key in reversed(list(enumerate(keys))) if key not in known}.values())
     if fresh:
+        encoder = load()
         with progress("encoding", len(fresh)) as advance:
-            vectors = load().encode_items([texts[number] for number in fresh.values()], advance)
-    place = {key: number for number, key in enumerate(fresh)}
+            for start in range(0, len(fresh), _CHUNK):
+                numbers = fresh[start : start + _CHUNK]
+                vectors = encoder.encode_items([texts[number] for number in numbers], advance)
+                if chunks is not None:
+                    chunks.save(hashes[numbers], vectors)
+                known |= {keys[number]: vector for number, vector in zip(numbers, vectors, strict=True)}
     embeddings = np.empty((len(texts), facts.dim), np.float32)
     for row, key in enumerate(keys):
-        embeddings[row] = old[known[key]] if key in known else vectors[place[key]]
+        embeddings[row] = known[key]
     return Encoded(embeddings, n_encoded=len(fresh), n_reused=len(texts) - len(fresh))
 
 
@@ -112,18 +124,29 @@ def _link_parent(fingerprint: str, folder: Path, parent: Artifact | None) -> Enc
     return parent.manifest.encoder
 
 
-def _item_encoder(config: EncoderConfig, folder: Path, facts: EncoderFacts) -> Encoder:
-    device = _device(config.device)
-    if device == "cpu" and facts.precision == "float32" and facts.query_runtime == "openvino-f32":
-        return load_encoder(folder, facts, threads=cores())
-    return _torch_encoder(folder, facts, device, facts.precision)
+def _wanted_precision(config: EncoderConfig) -> Precision:
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if config.device in ("auto", "cpu") and has_bfloat16() else "float32"
 
 
-def _precision_holds(config: EncoderConfig, folder: Path, facts: EncoderFacts, texts: Sequence[str]) -> bool:
-    device = _device(config.device)
+def _item_encoder(config: EncoderConfig, folder: Path, facts: EncoderFacts, precision: Precision) -> Encoder:
+    device = torch_device(config.device)
+    if device == "cpu" and facts.reference == "openvino-f32" and precision != "float16":
+        # Where the parent's bfloat16 isn't at home, float32 gives the same vectors.
+        runtime: QueryRuntime = "openvino-bf16" if precision == "bfloat16" and has_bfloat16() else "openvino-f32"
+        return load_encoder(folder, facts.run_by(runtime), cores())
+    return _torch_encoder(folder, facts, device, precision)
+
+
+def _precision_holds(
+    config: EncoderConfig, folder: Path, facts: EncoderFacts, *, wanted: Precision, texts: Sequence[str]
+) -> bool:
     sample = list(texts[:: max(1, len(texts) // _CHECKED_TEXTS)][:_CHECKED_TEXTS])
-    reference = _torch_encoder(folder, facts, device, "float32").encode_items(sample, lambda _: None)
-    lower = _torch_encoder(folder, facts, device, config.dtype).encode_items(sample, lambda _: None)
+    precisions: tuple[Precision, Precision] = ("float32", wanted)
+    reference, lower = (
+        _item_encoder(config, folder, facts, precision).encode_items(sample, lambda _: None) for precision in precisions
+    )
     return bool((reference * lower).sum(axis=1).min() >= _MIN_COSINE)
 
 
@@ -135,7 +158,12 @@ def _torch_encoder(folder: Path, facts: EncoderFacts, device: str, precision: Pr
     return TorchEncoder(folder, facts, device=device, dtype=getattr(torch, precision))
 
 
-def _device(asked: str) -> str:
+def torch_device(asked: str) -> str:
+    """Returns torch's word for where to compute.
+
+    Raises:
+        EncoderError: What is asked for isn't there.
+    """
     import torch  # seconds; only reached where something has to be encoded
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

@@ -10,11 +10,15 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from index_builder.config import EncoderConfig
 from models.encoder import EncoderFacts, Precision, Prompts, QueryRuntime, encoder_fingerprint
 from models.errors import EncoderError
 from models.text import TextRecipe
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 PACKAGED = "all-MiniLM-L6-v2"
 # What a model's vectors don't depend on, and other runtimes' copies of the weights.
@@ -75,19 +79,11 @@ def export_encoder(
     Raises:
         EncoderError: The model doesn't load.
     """
-    from index_builder.export_openvino import export_openvino  # torch takes seconds to import, and most
+    from index_builder.export_openvino import (
+        export_openvino,
+    )  # torch takes seconds to import, and most nights export nothing
 
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from sentence_transformers import SentenceTransformer  # nights encode nothing new
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars for weights end up in logs
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = SentenceTransformer(str(source.folder), device="cpu", local_files_only=True).eval()
-    except Exception as error:  # each kind of model fails in its own way
-        raise EncoderError(f"model {source.name!r} in {source.folder} doesn't load: {error}") from error
+    model = load_source(source)
     max_tokens = config.max_seq_length or model.max_seq_length or 512
     model.max_seq_length = max_tokens
     try:
@@ -99,10 +95,7 @@ def export_encoder(
     dim = config.truncate_dim or full_dim
     if dim > full_dim:
         raise EncoderError(f"truncate_dim is {dim}, model {source.name!r} has {full_dim} dimensions; ask for fewer")
-    prompts = Prompts(
-        user=_prompt(config.user_prompt, model.prompts, "query"),
-        item=_prompt(config.item_prompt, model.prompts, "document", "passage"),
-    )
+    prompts = prompts_of(config, model)
     model.save_pretrained(str(folder), create_model_card=False)
     runtime: QueryRuntime = "openvino-f32" if export_openvino(model, folder, dim=dim, prompts=prompts) else "torch-f32"
     return EncoderFacts(
@@ -114,6 +107,37 @@ def export_encoder(
         precision=precision,
         fingerprint=source.fingerprint(config, recipe, precision),
         query_runtime=runtime,
+    )
+
+
+def load_source(source: ModelSource, *, device: str = "cpu") -> "SentenceTransformer":
+    """Returns the model itself, for torch.
+
+    Args:
+        source: The model.
+        device: Torch's word.
+
+    Raises:
+        EncoderError: The model doesn't load.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # its bars for weights end up in logs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return SentenceTransformer(str(source.folder), device=device, local_files_only=True).eval()
+    except Exception as error:  # each kind of model fails in its own way
+        raise EncoderError(f"model {source.name!r} in {source.folder} doesn't load: {error}") from error
+
+
+def prompts_of(config: EncoderConfig, model: "SentenceTransformer") -> Prompts:
+    """Returns what is put before texts: the settings' prompts, else the model's own."""
+    return Prompts(
+        user=_prompt(config.user_prompt, model.prompts, "query"),
+        item=_prompt(config.item_prompt, model.prompts, "document", "passage"),
     )
 
 

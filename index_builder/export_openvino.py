@@ -10,8 +10,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from models.encoder import EncoderFacts, Prompts
-from models.encoder_openvino import GRAPH, TOKENIZER, OpenVINOEncoder
+from models.encoder_openvino import GRAPH, OpenVINOEncoder
 from models.errors import EncoderError
+from models.graph_inputs import TOKENIZER
 from models.openvino_runtime import ov
 from models.types import Matrix
 

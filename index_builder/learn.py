@@ -1,25 +1,24 @@
 """What a build learns from interactions: user texts encoded, the matching fitted, and what it gained."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from index_builder.encode import cores
+from index_builder.config import BuildConfig
+from index_builder.encode import torch_device
 from index_builder.inputs import Inputs
-from index_builder.progress import progress
-from models.artifact import Artifact, text_hashes
+from index_builder.user_texts import clean_texts, encode_users
+from models.artifact import Artifact
 from models.encoder import Encoder
 from models.errors import DataError
-from models.learnt import Learnt, UserTexts, load_user_texts
-from models.lexical import NO_LEXICON
+from models.learnt import Learnt, UserTexts
+from models.relation_head import FeatureHead
 from models.text import TextRecipe
-from models.training.features import make_features
-from models.training.fit import fit
-from models.training.interactions import Interactions
-from models.types import JsonValue, Matrix, Vector
+from models.training.features import EncodedTexts, make_features
+from models.training.fit import fit, learnt_of, shift_popularity
+from models.types import JsonValue, Matrix
 
 _SEED = 0
+_FIRST_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Lesson:
 
     Attributes:
         learnt: The matching; None where there was nothing to learn from.
+        head: What re-scores the pool; None where nothing better than the pool's own order was learnt.
         quality: Validation figures for the manifest.
         warnings: Why nothing was learnt, where interactions were given.
         user_texts: Embeddings for the next build.
@@ -36,6 +36,7 @@ class Lesson:
     """
 
     learnt: Learnt | None
+    head: FeatureHead | None = None
     quality: dict[str, JsonValue] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     user_texts: UserTexts | None = None
@@ -44,7 +45,13 @@ class Lesson:
 
 
 def learn(
-    inputs: Inputs, embeddings: Matrix, encoder: Encoder, recipe: TextRecipe, *, parent: Artifact | None
+    inputs: Inputs,
+    embeddings: Matrix,
+    encoder: Encoder,
+    recipe: TextRecipe,
+    *,
+    config: BuildConfig,
+    parent: Artifact | None,
 ) -> Lesson:
     """Fits the matching on the interactions.
 
@@ -53,57 +60,31 @@ def learn(
         embeddings: Of the items, shape `(n_items, dim)`.
         encoder: The query runtime: user texts are encoded as the service will encode them.
         recipe: How user texts are cleaned.
+        config: How to learn, and where.
         parent: The live artifact, if its vectors are of the same space.
     """
     if inputs.interactions is None:
         return Lesson(None)
-    clean = _clean_texts(inputs.interactions, recipe)
-    user_texts, n_encoded = _encode_users(list(clean.values()), encoder, embeddings.shape[1], parent=parent)
-    features = make_features(
-        [item.text for item in inputs.catalogue.items],
-        embeddings,
-        user_texts=clean,
-        user_embeddings=user_texts.embeddings,
-        seed=_SEED,
-    )
+    item_texts = [item.text for item in inputs.catalogue.items]
+    clean, own = clean_texts(inputs.interactions, recipe), first_words(item_texts)
+    user_texts, n_encoded = encode_users([*clean.values(), *own], encoder, embeddings.shape[1], parent=parent)
+    texts = EncodedTexts(clean, user_texts.embeddings, own)
+    features = make_features(item_texts, embeddings, texts, seed=_SEED)
     try:
-        parts, chosen = fit(inputs.interactions, features, seed=_SEED)
+        device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"
+        parts, chosen = fit(inputs.interactions, features, device=device, seed=_SEED)
     except DataError as error:
         return Lesson(None, warnings=[f"nothing is learnt, the artifact is zero-shot: {error}"])
     return Lesson(
-        learnt=Learnt(
-            parts.matching(chosen.decay, chosen.weights), parts.items.joined(), features.lexicon or NO_LEXICON
-        ),
+        learnt=learnt_of(parts, shift_popularity(chosen, config.learning.popularity), features),
+        head=chosen.head,
         quality={"validation": chosen.figures},
         user_texts=user_texts,
         n_encoded=n_encoded,
-        n_reused=len(clean) - n_encoded,
+        n_reused=len(clean) + len(own) - n_encoded,
     )
 
 
-def _clean_texts(interactions: Interactions, recipe: TextRecipe) -> dict[str, str]:
-    """Returns the clean form of each distinct text; texts that say nothing are left out."""
-    cleaned = {text: recipe.clean(text) for text in dict.fromkeys(interactions.texts or ()) if text}
-    return {text: clean for text, clean in cleaned.items() if clean}
-
-
-def _encode_users(texts: list[str], encoder: Encoder, dim: int, *, parent: Artifact | None) -> tuple[UserTexts, int]:
-    """Returns the texts' embeddings, and how many had to be encoded; one text a time, as the service does it."""
-    hashes = text_hashes(texts)
-    known: dict[bytes, Vector] = {}
-    if parent is not None and parent.learnt is not None:
-        old = load_user_texts(parent.folder)
-        known = {key.tobytes(): vector for key, vector in zip(old.hashes, old.embeddings, strict=True)}
-    embeddings = np.empty((len(texts), dim), np.float32)
-    fresh = []
-    for row, key in enumerate(hashes):
-        if (vector := known.get(key.tobytes())) is None:
-            fresh.append(row)
-        else:
-            embeddings[row] = vector
-    with progress("encoding user texts", len(fresh)) as advance, ThreadPoolExecutor(cores()) as pool:
-        encoded = pool.map(encoder.encode_user, (texts[row] for row in fresh))
-        for row, (vector, _) in zip(fresh, encoded, strict=True):
-            embeddings[row] = vector
-            advance(1)
-    return UserTexts(hashes, embeddings), len(fresh)
+def first_words(texts: Sequence[str]) -> list[str]:
+    """Returns the start of each clean text: what a person in a hurry would write for it."""
+    return [" ".join(text.split()[:_FIRST_WORDS]) for text in texts]

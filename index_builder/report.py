@@ -1,7 +1,7 @@
 """What a build says when it is done: a value, its JSON and its lines for a person."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +21,20 @@ class InteractionCounts(BaseModel):
     n_unknown_items: int
 
 
+class EventCounts(BaseModel):
+    """What became of the events that were taken from the service's log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n_events: int
+    n_positives: int
+    n_not_wanted: int
+    n_taken_back: int
+    n_below_min_rating: int
+    unknown_types: dict[str, int]
+    n_erased_users: int
+
+
 class BuildReport(BaseModel):
     """The report of one build; its JSON form is stable and documented in docs/building.md.
 
@@ -34,8 +48,10 @@ class BuildReport(BaseModel):
         user_texts: `n_encoded` and `n_reused` of the texts that users wrote.
         index: Kind and parameters.
         interactions: Counts; null without interactions.
+        events: Counts of the taken events; null without `[feedback]`.
         quality: What was measured.
         rejects: By table: counts by kind, share, examples, the rejects file.
+        deleted: Artifacts that `publish.keep` had no room for.
         warnings: What a person should look at.
         seconds: Duration of each stage.
     """
@@ -51,8 +67,10 @@ class BuildReport(BaseModel):
     user_texts: dict[str, int]
     index: dict[str, JsonValue]
     interactions: InteractionCounts | None
+    events: EventCounts | None = None
     quality: dict[str, JsonValue]
     rejects: dict[str, dict[str, JsonValue]]
+    deleted: list[str]
     warnings: list[str]
     seconds: dict[str, float]
 
@@ -68,12 +86,15 @@ class BuildReport(BaseModel):
                 f"{counts.n_used} of {counts.n_rows} interactions by {counts.n_users} users used"
                 f" ({counts.n_unknown_items} name unknown items, {counts.n_below_min_rating} are rated too low)"
             )
+        if self.events:
+            lines.append(f"{self.events.n_positives} of {self.events.n_events} taken events are positives")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
         lines += [
             f"{self.n_items} items ({self.n_encoded} texts encoded, {self.n_reused} embeddings reused)",
             f"index {self.index['kind']}: ann_recall@100 {self.quality['ann_recall@100']}",
             *_validation_lines(self.quality.get("validation")),
             f"seconds: {stages}",
+            *([f"deleted old artifacts: {', '.join(self.deleted)}"] if self.deleted else []),
             f"artifact {self.artifact_id} is live in {self.artifacts}",
         ]
         return lines
@@ -92,14 +113,21 @@ def _validation_lines(validation: JsonValue) -> list[str]:
 
 
 class Stopwatch:
-    """Seconds by stage."""
+    """Seconds by stage.
 
-    def __init__(self) -> None:
+    Args:
+        on_done: Called with the name, the seconds and the counts of each stage that is done.
+    """
+
+    def __init__(self, on_done: Callable[[str, float, dict[str, int]], None] = lambda *_: None) -> None:
         self.seconds: dict[str, float] = {}
+        self._on_done = on_done
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measures the block as one stage."""
+    def stage(self, name: str) -> Iterator[dict[str, int]]:
+        """Measures the block as one stage; it fills in its counts."""
+        counts: dict[str, int] = {}
         start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
+        yield counts
+        self.seconds[name] = round(self.seconds.get(name, 0) + time.perf_counter() - start, 3)
+        self._on_done(name, self.seconds[name], counts)

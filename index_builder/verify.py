@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.artifact import Artifact, check_probe, open_artifact
+from models.artifact import Artifact, open_artifact
 from models.encoder import EncoderLoader, load_encoder
 from models.errors import ArtifactMismatchError
 from models.item_index import ItemIndex
+from models.query_encoder import open_query_encoder
 from models.types import Matrix
 
 _K = 100
@@ -22,7 +23,7 @@ def verify_artifact(folder: Path, *, load: EncoderLoader = load_encoder) -> Arti
         ArtifactError: What is wrong, naming the file or field.
     """
     artifact = open_artifact(folder)
-    check_probe(load(artifact.encoder_folder, artifact.manifest.encoder, 1), artifact.manifest)
+    open_query_encoder(artifact, threads=1, load=load)
     _check_ids(artifact)
     return artifact
 
@@ -55,8 +56,9 @@ def _check_ids(artifact: Artifact) -> None:
     for row in np.linspace(0, len(artifact.item_ids) - 1, num=_ROUND_TRIPS, dtype=np.int64):
         vector = np.asarray(artifact.item_vectors[row])
         _, scores = artifact.index.search(vector, 1)
-        if scores[0] < vector @ vector - 1e-3:
+        if scores[0] < vector @ vector - 1e-3 or not np.array_equal(artifact.index.stored(row), vector):
             raise ArtifactMismatchError(
                 f"artifact {artifact.manifest.artifact_id}: item {artifact.item_ids[row]!r} is not found by its own"
-                f" vector (best score {scores[0]:.4f}, own {vector @ vector:.4f}); rebuild the artifact"
+                f" vector (best score {scores[0]:.4f}, own {vector @ vector:.4f}), or the index holds another one;"
+                " rebuild the artifact"
             )

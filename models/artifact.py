@@ -1,29 +1,27 @@
-"""The artifact: one directory with everything a service needs. Write half and read half.
+"""The artifact: one directory with everything a service needs, opened and checked.
 
-Knows files and their contents; which artifact is live is the store's business (models.artifact_store).
+Knows files and their contents; who writes them is models.artifact_writer's business, which one is live the store's
+(models.artifact_store).
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.encoder import Encoder, EncoderFacts
+from models.encoder import PROBE_COSINES, Encoder
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMismatchError, ArtifactMissingError
 from models.fused import FusedFacts
 from models.item_index import ItemIndex, load_index
-from models.learnt import LEARNT_FILES, Learnt, UserTexts, load_learnt, write_learnt, write_user_texts
-from models.manifest import FileFacts, HeadFacts, IndexFacts, Manifest, Probe, parse_manifest, seal
-from models.matching import DecayedMean
+from models.learnt import LEARNT_FILES, Learnt, load_learnt
+from models.manifest import FileFacts, Manifest, parse_manifest
 from models.relation_head import RelationHead, load_head
-from models.text import TextRecipe
-from models.types import Item, JsonValue, Matrix, Vector
+from models.types import JsonValue, Matrix, Vector
 
 MANIFEST = "manifest.json"
 ENCODER = "encoder"
@@ -35,36 +33,9 @@ EMBEDDINGS = "item_embeddings.npy"
 POPULARITY = "popularity.npy"
 INDEX = "index.faiss"
 HEAD = "relation_head.safetensors"
+FileStamp = tuple[int, int, int, int]
+"""Device, inode, size and time of change: while they stay, so do a file's bytes."""
 _ALWAYS = {ITEM_IDS, ITEM_FIELDS, FIELD_OFFSETS, TEXT_HASHES, EMBEDDINGS, POPULARITY, INDEX, HEAD}
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactContents:
-    """What a builder puts into an artifact, beside the encoder's files.
-
-    Attributes:
-        items: The catalogue, in row order.
-        item_fields: Catalogue columns kept with each item.
-        embeddings: Encodings of the items' texts, shape `(n_items, dim)`.
-        popularity: Distinct users of each item, shape `(n_items,)`; zeros without interactions.
-        index: Over the item vectors.
-        index_params: What it was built with.
-        learnt: The learnt matching; None leaves the decayed mean of embeddings.
-        user_texts: What it learnt from, for the next build; None with `learnt`.
-        head: The relation head.
-        head_trained: Whether it learnt from interactions.
-    """
-
-    items: Sequence[Item]
-    item_fields: tuple[str, ...]
-    embeddings: Matrix
-    popularity: Vector
-    index: ItemIndex
-    index_params: dict[str, int]
-    learnt: Learnt | None
-    user_texts: UserTexts | None
-    head: RelationHead
-    head_trained: bool
 
 
 class ItemFields:
@@ -82,18 +53,20 @@ class ItemFields:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An opened artifact, read only; arrays are memory-mapped."""
+    """An opened artifact, read only; arrays are memory-mapped; `checked` are its files with their sha256."""
 
     folder: Path
     manifest: Manifest
-    item_ids: list[str]
-    rows: dict[str, int]
+    item_ids: Sequence[str]
+    rows: Mapping[str, int]
     fields: ItemFields
     embeddings: Matrix
     popularity: Vector
     index: ItemIndex
     head: RelationHead
     learnt: Learnt | None = None
+    text_hashes: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 16), np.uint8))
+    checked: Mapping[FileStamp, str] = field(default_factory=dict)
 
     @property
     def item_vectors(self) -> Matrix:
@@ -115,56 +88,12 @@ class Artifact:
         return self.folder / ENCODER
 
 
-def write_artifact(
-    folder: Path,
-    contents: ArtifactContents,
-    *,
-    recipe: TextRecipe,
-    encoder: EncoderFacts,
-    probe: Probe,
-    quality: dict[str, JsonValue],
-    parent: "Artifact | None",
-) -> Manifest:
-    """Writes everything but the encoder's files, which are there already; the manifest last.
-
-    A file whose bytes equal the parent's becomes a hard link to it.
-    """
-    _write_items(folder, contents.items)
-    np.save(folder / EMBEDDINGS, contents.embeddings)
-    np.save(folder / POPULARITY, contents.popularity)
-    contents.index.save(folder / INDEX)
-    contents.head.save(folder / HEAD)
-    if contents.learnt is not None and contents.user_texts is not None:
-        write_learnt(folder, contents.learnt)
-        write_user_texts(folder, contents.user_texts)
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    files = {name: _file_facts(folder / name) for name in names}
-    if parent is not None:
-        _link_unchanged(folder, files, parent)
-    manifest = seal(
-        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        text_recipe=recipe,
-        encoder=encoder,
-        matching=contents.learnt.matching.facts if contents.learnt else DecayedMean(),
-        relation_head=HeadFacts(trained=contents.head_trained),
-        index=IndexFacts(
-            kind=contents.index.kind,
-            dim=contents.index.dim,
-            params=contents.index_params,
-            n_items=len(contents.items),
-        ),
-        item_fields=contents.item_fields,
-        files=files,
-        probe=probe,
-        quality=quality,
-        parent=parent.manifest.artifact_id if parent else None,
-    )
-    (folder / MANIFEST).write_bytes(manifest.to_bytes())
-    return manifest
-
-
-def open_artifact(folder: Path) -> Artifact:
+def open_artifact(folder: Path, checked: Mapping[FileStamp, str] | None = None) -> Artifact:
     """Opens an artifact after checking its manifest and the hash of every file.
+
+    Args:
+        folder: The artifact.
+        checked: Files that this process hashed before, which it needn't read again.
 
     Raises:
         ArtifactMissingError: The directory or a file is not there.
@@ -174,8 +103,8 @@ def open_artifact(folder: Path) -> Artifact:
     """
     manifest = read_manifest(folder)
     try:
-        _check_files(folder, manifest)
-        return _load(folder, manifest)
+        now_checked = _check_files(folder, manifest, checked or {})
+        return replace(_load(folder, manifest), checked=now_checked)
     except ArtifactError as error:
         raise type(error)(f"artifact {folder.name}: {error}") from error
 
@@ -209,7 +138,7 @@ def check_probe(encoder: Encoder, manifest: Manifest) -> float:
     """Returns the cosine between the probe's stored vector and the one this encoder gives.
 
     Raises:
-        ArtifactMismatchError: It is below the manifest's bound, or the dimensions differ.
+        ArtifactMismatchError: It is below the manifest's bound, or its runtime's, or the dimensions differ.
     """
     vector, _ = encoder.encode_user(manifest.text_recipe.clean(manifest.probe.text))
     stored = np.asarray(manifest.probe.vector, np.float32)
@@ -219,53 +148,34 @@ def check_probe(encoder: Encoder, manifest: Manifest) -> float:
             " rebuild the artifact with this encoder"
         )
     cosine = float(vector @ stored)
-    if not cosine >= manifest.probe.min_cosine:
+    bound = min(manifest.probe.min_cosine, PROBE_COSINES.get(encoder.runtime, 1.0))
+    if not cosine >= bound:
         raise ArtifactMismatchError(
             f"artifact {manifest.artifact_id}: the encoder's vector of the probe text has cosine {cosine:.4f} with"
-            f" the stored one, {manifest.probe.min_cosine} is needed; rebuild the artifact with this encoder"
+            f" the stored one, {bound} is needed; rebuild the artifact with this encoder"
         )
     return cosine
 
 
-def text_hashes(texts: Iterable[str]) -> NDArray[np.uint8]:
-    """Returns the hash of each clean item text, shape `(n, 16)`: what decides whether an embedding is reused."""
-    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
-    return np.frombuffer(digests, np.uint8).reshape(-1, 16)
-
-
-def _write_items(folder: Path, items: Sequence[Item]) -> None:
-    (folder / ITEM_IDS).write_bytes(orjson.dumps([item.id for item in items]))
-    np.save(folder / TEXT_HASHES, text_hashes(item.text for item in items))
-    offsets = np.zeros(len(items) + 1, np.int64)
-    with (folder / ITEM_FIELDS).open("wb") as lines:
-        for row, item in enumerate(items):
-            lines.write(orjson.dumps(item.fields, option=orjson.OPT_APPEND_NEWLINE))
-            offsets[row + 1] = lines.tell()
-    np.save(folder / FIELD_OFFSETS, offsets)
-
-
-def _file_facts(path: Path) -> FileFacts:
+def file_facts(path: Path) -> FileFacts:
+    """Returns what the manifest says of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FileFacts(sha256=digest, bytes=path.stat().st_size)
 
 
-def _link_unchanged(folder: Path, files: dict[str, FileFacts], parent: Artifact) -> None:
-    for name, facts in files.items():
-        if parent.manifest.files.get(name) == facts and not (folder / name).samefile(parent.folder / name):
-            (folder / name).unlink()
-            (folder / name).hardlink_to(parent.folder / name)
-
-
-def _check_files(folder: Path, manifest: Manifest) -> None:
+def _check_files(folder: Path, manifest: Manifest, checked: Mapping[FileStamp, str]) -> dict[FileStamp, str]:
     needed = _ALWAYS | LEARNT_FILES if isinstance(manifest.matching, FusedFacts) else _ALWAYS
     if unlisted := sorted(needed - manifest.files.keys()):
         raise ArtifactMismatchError(f"{MANIFEST} lists no {', '.join(unlisted)}; rebuild the artifact")
 
-    def check(name: str) -> None:
+    def check(name: str) -> tuple[FileStamp, str]:
         expected = manifest.files[name]
         try:
-            found = _file_facts(folder / name)
+            stamp = _stamp(folder / name)
+            if checked.get(stamp) == expected.sha256:
+                return stamp, expected.sha256
+            found = file_facts(folder / name)
         except FileNotFoundError:
             raise ArtifactMissingError(f"{name} is missing; rebuild, or roll back to another artifact") from None
         except OSError as error:
@@ -275,30 +185,38 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
                 f"{name} has {found.bytes} bytes and sha256 {found.sha256[:12]}…, the manifest says"
                 f" {expected.bytes} and {expected.sha256[:12]}…; rebuild, or roll back to another artifact"
             )
+        return stamp, found.sha256
 
     with ThreadPoolExecutor(2) as pool:  # hashing leaves the interpreter's lock
-        for _ in pool.map(check, manifest.files):
-            pass
+        return dict(pool.map(check, manifest.files))
+
+
+def _stamp(path: Path) -> FileStamp:
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _load(folder: Path, manifest: Manifest) -> Artifact:
     n_items, dim = manifest.index.n_items, manifest.encoder.dim
     try:
         item_ids: list[str] = orjson.loads((folder / ITEM_IDS).read_bytes())
-        embeddings = np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        # A plain view of the map: its own class makes every slice slower.
+        embeddings = np.asarray(np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False))
         popularity = np.load(folder / POPULARITY, allow_pickle=False)
+        hashes = np.load(folder / TEXT_HASHES, mmap_mode="r", allow_pickle=False)
         offsets = np.load(folder / FIELD_OFFSETS, mmap_mode="r", allow_pickle=False)
         lines = np.memmap(folder / ITEM_FIELDS, np.uint8, mode="r")
     except (OSError, ValueError) as error:
         raise ArtifactCorruptError(f"{error}; rebuild the artifact") from error
     learnt = None
     if isinstance(manifest.matching, FusedFacts):
-        learnt = load_learnt(folder, manifest.matching, embeddings)
+        learnt = load_learnt(folder, manifest.matching, n_items=n_items, dim=dim)
     item_dim = dim if learnt is None else learnt.item_vectors.shape[1]
     for name, shape, expected in (
         (ITEM_IDS, (len(item_ids),), (n_items,)),
         (EMBEDDINGS, embeddings.shape, (n_items, dim)),
         (POPULARITY, popularity.shape, (n_items,)),
+        (TEXT_HASHES, hashes.shape, (n_items, 16)),
         (FIELD_OFFSETS, offsets.shape, (n_items + 1,)),
         (f"index.dim in {MANIFEST}", (manifest.index.dim,), (item_dim,)),
     ):
@@ -312,7 +230,8 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         fields=ItemFields(lines, offsets),
         embeddings=embeddings,
         popularity=popularity,
-        index=load_index(folder / INDEX, manifest.index.kind, dim=manifest.index.dim, n_items=n_items),
-        head=load_head(folder / HEAD, dim=item_dim, n_items=n_items),
+        index=load_index(folder / INDEX, manifest.index.kind, embeddings if learnt is None else learnt.item_vectors),
+        head=load_head(folder / HEAD, kind=manifest.relation_head.kind, dim=item_dim, n_items=n_items),
         learnt=learnt,
+        text_hashes=hashes,
     )

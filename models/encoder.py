@@ -9,13 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from models.errors import EncoderError
 from models.text import TextRecipe
 from models.types import Matrix, Vector
 
-QueryRuntime = Literal["openvino-f32", "torch-f32"]
+QueryRuntime = Literal[
+    "openvino-f32", "openvino-bf16", "openvino-int8-weights", "openvino-int8", "torch-f32", "torch-f16"
+]
 Precision = Literal["float32", "bfloat16", "float16"]
+
+# What the probe's cosine may be where a runtime computes with fewer digits than the reference: less than any text
+# lost when these runtimes were measured, far more than another encoder, prompt or pooling would leave.
+PROBE_COSINES: Mapping[QueryRuntime, float] = {
+    "openvino-bf16": 0.998,
+    "openvino-int8-weights": 0.98,
+    "openvino-int8": 0.96,
+    "torch-f16": 0.998,
+}
 
 
 class Prompts(BaseModel):
@@ -39,6 +51,7 @@ class EncoderFacts(BaseModel):
         precision: Number format of the item side.
         fingerprint: Hash of weights, tokenizer, pooling and every fact above and of the text recipe.
         query_runtime: What runs it in the service.
+        fallbacks: What runs it where that can't, in this order; left out of the manifest where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,13 +64,30 @@ class EncoderFacts(BaseModel):
     precision: Precision
     fingerprint: str
     query_runtime: QueryRuntime
+    fallbacks: tuple[QueryRuntime, ...] = Field((), exclude_if=lambda runtimes: not runtimes)
+
+    @property
+    def reference(self) -> QueryRuntime:
+        """The runtime whose vectors the others come near to; the probe is its vector."""
+        return self.fallbacks[-1] if self.fallbacks else self.query_runtime
+
+    def run_by(self, runtime: QueryRuntime) -> "EncoderFacts":
+        """Returns the facts with another runtime and no fallback."""
+        return self.model_copy(update={"query_runtime": runtime, "fallbacks": ()})
 
 
 class Encoder(Protocol):
     """A runtime of an encoder. Texts are clean already; prompts, truncation and normalisation happen inside."""
 
+    @property
+    def runtime(self) -> QueryRuntime:
+        """Which one it is."""
+
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
 
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
@@ -67,7 +97,7 @@ EncoderLoader = Callable[[Path, EncoderFacts, int], Encoder]
 
 
 def load_encoder(folder: Path, facts: EncoderFacts, threads: int) -> Encoder:
-    """Loads the runtime that the facts name.
+    """Loads the runtime that the facts name, and no other.
 
     Args:
         folder: The artifact's encoder files.
@@ -75,14 +105,16 @@ def load_encoder(folder: Path, facts: EncoderFacts, threads: int) -> Encoder:
         threads: Cores that it may use.
 
     Raises:
-        EncoderError: The files can't be loaded, or the runtime isn't installed.
+        EncoderError: The files can't be loaded, the runtime isn't installed, or this machine can't run it.
     """
-    if facts.query_runtime == "torch-f32":
-        from models.encoder_torch import TorchEncoder  # torch is heavy, and absent from a CPU service
+    try:
+        if facts.query_runtime.startswith("torch"):
+            from models.encoder_torch import query_encoder  # torch is heavy, and absent from a CPU service
 
-        return TorchEncoder(folder, facts)
-    from models.encoder_openvino import OpenVINOEncoder  # the mirror case: no OpenVINO needed on a GPU
-
+            return query_encoder(folder, facts)
+        from models.encoder_openvino import OpenVINOEncoder  # the mirror case: no OpenVINO needed on a GPU
+    except ImportError as error:
+        raise EncoderError(f"{facts.query_runtime} isn't installed here ({error}); install it") from error
     return OpenVINOEncoder(folder, facts, threads)
 
 

@@ -4,22 +4,57 @@ The graph has pooling and normalisation inside, so a text is one tokenisation an
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
 
-from models.encoder import EncoderFacts
+from models import cpu
+from models.encoder import EncoderFacts, QueryRuntime
 from models.errors import EncoderError
+from models.graph_inputs import graph_inputs, load_tokenizer, padded
 from models.openvino_runtime import ov
 from models.types import Matrix, Vector
 
 GRAPH = "openvino_model.xml"
-TOKENIZER = "tokenizer.json"
-_BATCH = 32
+# Tokens of a batch: larger ones leave the core's cache, smaller ones waste calls.
+_BATCH_TOKENS = 1024
+# Texts that are tokenised at a time.
+_PIECE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRuntime:
+    """How OpenVINO runs the encoder.
+
+    Attributes:
+        graph: The graph's file.
+        precision: What it computes in where the graph itself says nothing.
+        needs: What the CPU must be good at, in words, and whether it is.
+        group: Neighbouring activations that share a scale when they are quantised on the fly.
+    """
+
+    graph: str
+    precision: str
+    needs: tuple[str, Callable[[], bool]] | None = None
+    group: int | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine's CPU is good at it."""
+        return self.needs is None or self.needs[1]()
+
+
+_INT8 = ("int8 dot products", cpu.has_int8)
+GRAPH_RUNTIMES: Mapping[QueryRuntime, GraphRuntime] = {
+    "openvino-f32": GraphRuntime(GRAPH, "f32"),
+    "openvino-bf16": GraphRuntime(GRAPH, "bf16", ("bfloat16", cpu.has_bfloat16)),
+    "openvino-int8-weights": GraphRuntime("openvino_int8_weights.xml", "f32", _INT8, group=128),
+    "openvino-int8": GraphRuntime("openvino_int8.xml", "f32", _INT8),
+}
 
 
 class OpenVINOEncoder:
@@ -31,18 +66,28 @@ class OpenVINOEncoder:
         threads: Cores to use; as many inferences run side by side, one core each.
 
     Raises:
-        EncoderError: A file is missing or can't be read.
+        EncoderError: A file is missing or can't be read, or the CPU isn't made for the runtime that the facts name.
     """
 
     def __init__(self, folder: Path, facts: EncoderFacts, threads: int) -> None:
-        config = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
+        runtime = GRAPH_RUNTIMES[facts.query_runtime]
+        if runtime.needs is not None and not runtime.runs_here:
+            raise EncoderError(f"{facts.query_runtime} needs a CPU with {runtime.needs[0]}, this one has none")
+        config = {
+            "INFERENCE_PRECISION_HINT": runtime.precision,
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            # Two processes that pin to the same core leave the other idle.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if runtime.group is not None:
+            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = runtime.group
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-            self._graph = ov.Core().compile_model(folder / GRAPH, "CPU", config)
+            self._tokenizer = load_tokenizer(folder, facts.max_tokens)
+            self._graph = ov.Core().compile_model(folder / runtime.graph, "CPU", config)
         except Exception as error:  # tokenizers raises bare Exception, OpenVINO RuntimeError
             raise EncoderError(f"{folder} holds no usable OpenVINO encoder ({error}); rebuild the artifact") from error
-        self._tokenizer.enable_truncation(facts.max_tokens)
-        self._tokenizer.no_padding()
+        self.runtime: QueryRuntime = facts.query_runtime
         self._facts = facts
         self._threads = threads
         self._local = threading.local()
@@ -50,37 +95,45 @@ class OpenVINOEncoder:
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
         encoding = self._tokenizer.encode(self._facts.prompts.user + text)
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._graph.create_infer_request()
-        vector = request.infer(_inputs([encoding]))[0][0]
-        return np.array(vector, np.float32), bool(encoding.overflowing)
+        return self._infer(graph_inputs([encoding], self._facts.max_tokens))[0], bool(encoding.overflowing)
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode([self._facts.prompts.user + text for text in texts], on_done)
 
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode([self._facts.prompts.item + text for text in texts], on_done)
+
+    def _encode(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         # Texts of like length share a batch, so little is padded; long first, so that memory peaks at once.
         order = np.argsort([-len(text) for text in texts], kind="stable")
-
-        def keep(request: Any, rows: NDArray[np.intp]) -> None:  # noqa: ANN401  # openvino ships no types
-            vectors[rows] = request.get_output_tensor(0).data
-            on_done(len(rows))
-
-        queue = ov.AsyncInferQueue(self._graph, self._threads)
-        queue.set_callback(keep)
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            batch = [self._facts.prompts.item + texts[row] for row in rows]
-            queue.start_async(_inputs(self._tokenizer.encode_batch(batch)), userdata=rows)
-        queue.wait_all()
+        # Threads of our own: Python called from OpenVINO's can wait for the interpreter's lock while whoever holds it
+        # waits for that thread to end.
+        with ThreadPoolExecutor(self._threads) as pool:
+            for start in range(0, len(order), _PIECE):
+                rows = order[start : start + _PIECE]
+                encodings = self._tokenizer.encode_batch([texts[row] for row in rows])
+                batches = list(_batches([len(encoding.ids) for encoding in encodings]))
+                inputs = (graph_inputs([encodings[n] for n in batch], self._facts.max_tokens) for batch in batches)
+                for batch, found in zip(batches, pool.map(self._infer, inputs), strict=True):
+                    vectors[rows[batch]] = found
+                    on_done(len(batch))
         return vectors
 
+    def _infer(self, inputs: dict[str, NDArray[np.int64]]) -> Matrix:
+        request = getattr(self._local, "request", None)
+        if request is None:
+            request = self._local.request = self._graph.create_infer_request()
+        return np.array(request.infer(inputs)[0], np.float32)  # a copy: the next inference writes into the same place
 
-def _inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
-    longest = max(len(encoding.ids) for encoding in encodings)
-    ids = np.zeros((len(encodings), longest), np.int64)
-    mask = np.zeros((len(encodings), longest), np.int64)
-    for row, encoding in enumerate(encodings):
-        ids[row, : len(encoding.ids)] = encoding.ids
-        mask[row, : len(encoding.ids)] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+
+def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
+    """Yields which texts go together, longest first: so many that they hold `_BATCH_TOKENS` with what is padded."""
+    order = np.argsort([-length for length in lengths], kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, _BATCH_TOKENS // padded(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
-from models.encoder import EncoderFacts
+from models.encoder import EncoderFacts, QueryRuntime
 from models.errors import EncoderError
 from models.types import Matrix, Vector
 
@@ -47,6 +47,7 @@ class TorchEncoder:
         except Exception as error:  # each kind of model fails in its own way
             raise EncoderError(f"{folder} holds no usable sentence-transformers model: {error}") from error
         model.max_seq_length = facts.max_tokens
+        self.runtime: QueryRuntime = facts.query_runtime
         self._model = model.eval()
         self._facts = facts
         self._lock = threading.Lock()  # Hugging Face's fast tokenizers fail with "Already borrowed" across threads
@@ -58,13 +59,21 @@ class TorchEncoder:
             tokens = self._model.tokenizer(self._facts.prompts.user + text, verbose=False)["input_ids"]
         return vector, len(tokens) > self._facts.max_tokens
 
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        with self._lock:
+            return self._encode_many(self._facts.prompts.user, texts, on_done)
+
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode_many(self._facts.prompts.item, texts, on_done)
+
+    def _encode_many(self, prompt: str, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         order = np.argsort([-len(text) for text in texts], kind="stable")
         for start in range(0, len(order), _PIECE):
             rows = order[start : start + _PIECE]
-            vectors[rows] = self._encode([texts[row] for row in rows], self._facts.prompts.item)
+            vectors[rows] = self._encode([texts[row] for row in rows], prompt)
             on_done(len(rows))
         return vectors
 
@@ -74,3 +83,16 @@ class TorchEncoder:
         )
         vectors = torch.nn.functional.normalize(vectors[:, : self._facts.dim].float(), dim=-1)
         return np.asarray(vectors.cpu().numpy(), np.float32)
+
+
+def query_encoder(folder: Path, facts: EncoderFacts) -> TorchEncoder:
+    """Returns the query runtime that the facts name, on the best device there is.
+
+    Raises:
+        EncoderError: It is half precision and there is no GPU, or the folder holds no model that loads.
+    """
+    if facts.query_runtime == "torch-f32":
+        return TorchEncoder(folder, facts)
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise EncoderError(f"{facts.query_runtime} needs a GPU, torch {torch.__version__} sees none")
+    return TorchEncoder(folder, facts, dtype=torch.float16)

@@ -5,6 +5,7 @@ RecallError
 ├── DataError                a catalogue or interaction file can't be used
 ├── BuildLockedError         another builder works on the same artifacts folder
 ├── EncoderError             a model can't be loaded, exported or run
+├── StoreUnavailableError    events and profiles can't be reached or written
 ├── ArtifactError
 │   ├── ArtifactMissingError      there is no such artifact, or a file of it is gone
 │   ├── ArtifactCorruptError      bytes differ from what the manifest says
@@ -14,6 +15,9 @@ RecallError
     ├── InvalidRequestError       a field of the request is wrong
     ├── BodyTooLargeError         the body is over the limit
     ├── UnauthorizedError         no valid API key
+    ├── ForbiddenError            not for callers from other machines
+    ├── UnknownUserError          nothing is kept of the user
+    ├── NoPreviousArtifactError   nothing was live before, so there is no way back
     ├── OverloadedError           too much work is waiting
     └── DeadlineExceededError     `timeout_ms` passed before there was an answer
 
@@ -41,6 +45,10 @@ class BuildLockedError(RecallError):
 
 class EncoderError(RecallError):
     """A model can't be loaded, exported or run."""
+
+
+class StoreUnavailableError(RecallError):
+    """The store of events and profiles can't be reached, or can't write."""
 
 
 class ArtifactError(RecallError):
@@ -94,6 +102,18 @@ class BodyTooLargeError(RequestError):
 
 class UnauthorizedError(RequestError):
     """The request carries no valid API key."""
+
+
+class ForbiddenError(RequestError):
+    """The call is not for callers from other machines."""
+
+
+class UnknownUserError(RequestError):
+    """Nothing is kept of the user."""
+
+
+class NoPreviousArtifactError(RequestError):
+    """Nothing was live before the live artifact, so there is no way back."""
 
 
 class OverloadedError(RequestError):

@@ -1,6 +1,6 @@
 """The learnt matching: user and item vectors made of parts that lie side by side in one inner-product space.
 
-    item vector = [ text projection ; behaviour factors ; text-ridge factors ; popularity ]
+    item vector = [ text projection ; behaviour factors ; tower output ; popularity ]
     user vector = the same parts, each scaled by  weight / √(pᵀΣp)
 
 so that every part's inner products have the deviation `weight` over the catalogue, whatever the user: Σ is the
@@ -13,32 +13,10 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.tower import Tower, TowerFacts
 from models.types import Matrix, Rows, Vector
 
 _NEAR_ZERO = 1e-12
-
-
-class TextKernel(BaseModel):
-    """How alike two texts are: (1-s)·exp((cos - 1)/width) + s·lexical cosine, over [embedding ; lexical vector].
-
-    Attributes:
-        dim: Dimensions of the embedding.
-        width: Cosine distance at which two texts are e times less alike.
-        lexical_share: s.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dim: int
-    width: float = 0.2
-    lexical_share: float = 0.3
-
-    def between(self, left: Matrix, right: Matrix) -> Matrix:
-        """Returns the kernel of each pair, shape `(n_left, n_right)`."""
-        dense = np.exp((left[:, : self.dim] @ right[:, : self.dim].T - 1) / self.width)
-        lexical = left[:, self.dim :] @ right[:, self.dim :].T
-        kernel: Matrix = ((1 - self.lexical_share) * dense + self.lexical_share * lexical).astype(np.float32)
-        return kernel
 
 
 class PartWeights(BaseModel):
@@ -47,18 +25,21 @@ class PartWeights(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     zero_shot: float = Field(1.0, ge=0)
-    behaviour: float = Field(1.0, ge=0)
-    text: float = Field(1.0, ge=0)
-    popularity: float = Field(0.1, ge=0)
+    behaviour: float = Field(0.35, ge=0)
+    tower: float = Field(0.35, ge=0)
+    popularity: float = 0.0
 
 
 class SituationWeights(BaseModel):
-    """Weights for the two situations in which a user can be known."""
+    """Weights for the two situations in which a user can be known.
+
+    Where nothing is measured, zero-shot similarity leads: what is learnt has to earn its weight.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    history: PartWeights = PartWeights(zero_shot=0.35, behaviour=1.0, text=0.5, popularity=0.1)
-    text: PartWeights = PartWeights(zero_shot=1.0, behaviour=0.0, text=1.0, popularity=0.1)
+    history: PartWeights = PartWeights()
+    text: PartWeights = PartWeights(behaviour=0.0)
 
 
 class FusedFacts(BaseModel):
@@ -68,7 +49,7 @@ class FusedFacts(BaseModel):
         kind: Names the method.
         decay: What a step back in texts or history multiplies a weight by.
         weights: What each part counts, by what is known: a history (with or without texts), or texts alone.
-        kernel: Between texts.
+        tower: The tower's shape.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,7 +57,7 @@ class FusedFacts(BaseModel):
     kind: Literal["fused"] = "fused"
     decay: float = Field(gt=0, le=1)
     weights: SituationWeights
-    kernel: TextKernel
+    tower: TowerFacts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +65,7 @@ class KnownUser:
     """What is known about a user, encoded; oldest first.
 
     Attributes:
-        texts: [embedding ; lexical vector] of each text, shape `(t, dim + lexical_dim)`.
+        texts: [embedding ; lexical vector ; what its words add] of each text, shape `(t, text_dim + tower_dim)`.
         history: Rows of consumed items, shape `(h,)`.
         weights: Weight of each, shape `(h,)`.
     """
@@ -95,17 +76,32 @@ class KnownUser:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ItemParts:
-    """The items' side of each part, one row an item."""
+class Parts:
+    """The parts of users or items, one row each."""
 
     zero_shot: Matrix
     behaviour: Matrix
-    text: Matrix
+    tower: Matrix
     popularity: Matrix
 
     def joined(self) -> Matrix:
-        """Returns the item vectors, shape `(n_items, D)`."""
-        return np.hstack([self.zero_shot, self.behaviour, self.text, self.popularity])
+        """Returns the vectors, shape `(n, D)`."""
+        return np.hstack([self.zero_shot, self.behaviour, self.tower, self.popularity])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """A user's texts and consumed items one by one, for whoever looks at more than their sum.
+
+    Attributes:
+        texts: Their zero-shot and tower parts, shapes `(t, d₀)` and `(t, d₂)`.
+        items: Zero-shot part, what each adds to the behaviour part, tower part: `(h, d₀)`, `(h, d₁)`, `(h, d₂)`.
+        weights: Of the items, shape `(h,)`.
+    """
+
+    texts: tuple[Matrix, Matrix]
+    items: tuple[Matrix, Matrix, Matrix]
+    weights: Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,38 +109,57 @@ class UserSide:
     """What makes user parts.
 
     Attributes:
-        kernel: Between texts.
         decay: What each step back in texts or history multiplies a weight by.
-        embeddings: Of the items, shape `(n_items, dim)`.
-        lexical: Lexical vectors of the items, shape `(n_items, lexical_dim)`.
         projection: Onto the zero-shot part, shape `(text_dim, d₀)`.
         history_factors: What a consumed item adds to the behaviour part, shape `(n_items, d₁)`.
-        landmarks: Text vectors, shape `(m, dim + lexical_dim)`; m = 0 without user texts.
-        text_factors: What likeness to each landmark adds to the text part, shape `(m, d₂)`.
+        tower: Makes the tower's part.
+        zero_shot_items: The items' zero-shot part, shape `(n_items, d₀)`.
+        tower_items: The items' tower part, shape `(n_items, d₂)`.
     """
 
-    kernel: TextKernel
     decay: float
-    embeddings: Matrix
-    lexical: Matrix
     projection: Matrix
     history_factors: Matrix
-    landmarks: Matrix
-    text_factors: Matrix
+    tower: Tower
+    zero_shot_items: Matrix
+    tower_items: Matrix
 
-    def parts(self, user: KnownUser) -> ItemParts:
+    def tokens(self, user: KnownUser) -> Tokens:
+        """Returns the user's texts and items one by one."""
+        text_dim = len(self.projection)
+        meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:]
+        consumed = (self.zero_shot_items[user.history], self.history_factors[user.history])
+        return Tokens(
+            texts=((meaning @ self.projection).astype(np.float32), self.tower.texts(meaning, words)),
+            items=(*consumed, self.tower_items[user.history]),
+            weights=user.weights,
+        )
+
+    def parts(self, tokens: Tokens) -> Parts:
         """Returns the user's parts, unscaled, each of shape `(1, d)`; zeros where nothing is known."""
-        by_text, by_history = _decayed(len(user.texts), self.decay), _decayed(len(user.history), self.decay)
-        by_history = by_history * user.weights
-        consumed = np.hstack([self.embeddings[user.history], self.lexical[user.history]])
-        meaning = by_text @ user.texts + by_history @ consumed
-        likeness: Vector = by_text @ self.kernel.between(user.texts, self.landmarks)
-        return ItemParts(
-            zero_shot=(meaning @ self.projection)[None],
-            behaviour=(by_history @ self.history_factors[user.history])[None],
-            text=(likeness @ self.text_factors)[None],
+        by_text = _decayed(len(tokens.texts[0]), self.decay)
+        by_history = _decayed(len(tokens.weights), self.decay) * tokens.weights
+        return Parts(
+            zero_shot=(by_text @ tokens.texts[0] + by_history @ tokens.items[0])[None].astype(np.float32),
+            behaviour=(by_history @ tokens.items[1])[None].astype(np.float32),
+            tower=self.tower.user(tokens.texts[1], tokens.items[2], tokens.weights)[None],
             popularity=np.ones((1, 1), np.float32),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A user as the index and the relation head are asked.
+
+    Attributes:
+        vector: The user vector, shape `(D,)`.
+        parts: Scaled but unweighted, each of shape `(1, d)`.
+        tokens: Texts and items one by one.
+    """
+
+    vector: Vector
+    parts: Parts
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +169,7 @@ class FusedMatching:
     Attributes:
         side: Makes the user's parts.
         weights: What each part counts in either situation.
-        covariances: Σ of each part over the items, in the order of `ItemParts`, each of shape `(d, d)`.
+        covariances: Σ of each part over the items, in the order of `Parts`, each of shape `(d, d)`.
     """
 
     side: UserSide
@@ -164,25 +179,30 @@ class FusedMatching:
     @property
     def facts(self) -> FusedFacts:
         """Its description for the manifest."""
-        return FusedFacts(decay=self.side.decay, weights=self.weights, kernel=self.side.kernel)
+        return FusedFacts(decay=self.side.decay, weights=self.weights, tower=self.side.tower.facts)
 
-    def user_vector(self, user: KnownUser) -> Vector | None:
-        """Returns the user vector, shape `(D,)`, or None where neither text nor history says anything."""
-        parts = self.side.parts(user)
-        weights = self.weights.history if user.weights.any() else self.weights.text
-        scaled = [
-            weight * scale(part, covariance)
-            for weight, part, covariance in zip(
-                (weights.zero_shot, weights.behaviour, weights.text, weights.popularity),
-                (parts.zero_shot, parts.behaviour, parts.text, parts.popularity),
-                self.covariances,
-                strict=True,
+    def ask(self, user: KnownUser) -> Asked | None:
+        """Returns the user's vector and what it is made of, or None where neither text nor history says anything."""
+        tokens = self.side.tokens(user)
+        found = self.side.parts(tokens)
+        parts = Parts(
+            *(
+                scale(part, covariance)
+                for part, covariance in zip(
+                    (found.zero_shot, found.behaviour, found.tower, found.popularity), self.covariances, strict=True
+                )
             )
-        ]
-        if not any(part.any() for part in scaled[:3]):
+        )
+        if not any(part.any() for part in (parts.zero_shot, parts.behaviour, parts.tower)):
             return None
-        vector: Vector = np.hstack(scaled)[0].astype(np.float32)
-        return vector
+        weights = self.weights.history if user.weights.any() else self.weights.text
+        weighted = Parts(
+            zero_shot=weights.zero_shot * parts.zero_shot,
+            behaviour=weights.behaviour * parts.behaviour,
+            tower=weights.tower * parts.tower,
+            popularity=weights.popularity * parts.popularity,
+        )
+        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens)
 
 
 def scale(users: Matrix, covariance: Matrix) -> Matrix:

@@ -1,4 +1,4 @@
-"""What an artifact holds of a learnt matching, written and read here: factors, landmarks, lexicon, item vectors.
+"""What an artifact holds of a learnt matching, written and read here: factors, tower, lexicon, item vectors.
 
 Large arrays are npy files, so that they are memory-mapped and shared between processes; small ones are safetensors.
 """
@@ -14,20 +14,31 @@ from safetensors.numpy import load_file, save_file
 
 from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import FusedFacts, FusedMatching, UserSide
+from models.item_side import ItemSide
 from models.lexical import Lexicon
+from models.tower import Tower, tensor_shapes
 from models.types import Matrix
 
 ITEM_VECTORS = "item_vectors.npy"
-ITEM_LEXICAL = "item_lexical.npy"
 HISTORY_FACTORS = "history_factors.npy"
 MATCHING = "matching.safetensors"
 LEXICON = "lexicon.json"
+TERM_VECTORS = "term_vectors.npy"
 USER_TEXT_HASHES = "user_text_hashes.npy"
 USER_TEXT_EMBEDDINGS = "user_text_embeddings.npy"
 LEARNT_FILES = frozenset(
-    {ITEM_VECTORS, ITEM_LEXICAL, HISTORY_FACTORS, MATCHING, LEXICON, USER_TEXT_HASHES, USER_TEXT_EMBEDDINGS}
+    {
+        ITEM_VECTORS,
+        HISTORY_FACTORS,
+        MATCHING,
+        LEXICON,
+        TERM_VECTORS,
+        USER_TEXT_HASHES,
+        USER_TEXT_EMBEDDINGS,
+    }
 )
-_COVARIANCES = ("covariance_zero_shot", "covariance_behaviour", "covariance_text", "covariance_popularity")
+_TOWER = "tower."
+_COVARIANCES = ("covariance_zero_shot", "covariance_behaviour", "covariance_tower", "covariance_popularity")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +47,13 @@ class Learnt:
 
     Attributes:
         matching: Makes user vectors.
+        item_side: Makes the vectors of items that it wasn't fitted with.
         item_vectors: What the index holds, shape `(n_items, D)`.
-        lexicon: Makes the lexical half of a text's vector; without terms it has no dimensions.
+        lexicon: Makes what a text's words add to its embedding.
     """
 
     matching: FusedMatching
+    item_side: ItemSide
     item_vectors: Matrix
     lexicon: Lexicon
 
@@ -74,70 +87,94 @@ def write_learnt(folder: Path, learnt: Learnt) -> None:
     """Writes it into an artifact's directory."""
     side = learnt.matching.side
     np.save(folder / ITEM_VECTORS, learnt.item_vectors)
-    np.save(folder / ITEM_LEXICAL, side.lexical)
     np.save(folder / HISTORY_FACTORS, side.history_factors)
-    terms = sorted(learnt.lexicon.vocabulary, key=learnt.lexicon.vocabulary.__getitem__)
+    lexicon = learnt.lexicon
+    np.save(folder / TERM_VECTORS, np.hstack([lexicon.loadings, lexicon.words]))
+    terms = sorted(lexicon.vocabulary, key=lexicon.vocabulary.__getitem__)
     (folder / LEXICON).write_bytes(orjson.dumps(terms))
     tensors = {
         "projection": side.projection,
-        "landmarks": side.landmarks,
-        "text_factors": side.text_factors,
-        "lexicon": learnt.lexicon.projection,
+        "behaviour_of_text": learnt.item_side.behaviour,
+        "history_of_text": learnt.item_side.history,
+        "idf": lexicon.idf,
+        **{_TOWER + name: tensor for name, tensor in side.tower.tensors.items()},
         **dict(zip(_COVARIANCES, learnt.matching.covariances, strict=True)),
     }
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / MATCHING)
 
 
-def load_learnt(folder: Path, facts: FusedFacts, embeddings: Matrix) -> Learnt:
+def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> Learnt:
     """Reads what `write_learnt` wrote.
 
     Args:
         folder: The artifact's directory.
         facts: The manifest's description.
-        embeddings: Of the items, shape `(n_items, dim)`.
+        n_items: Items of the catalogue.
+        dim: Of the embeddings.
 
     Raises:
         ArtifactCorruptError: A file isn't what it should be.
         ArtifactMismatchError: Shapes contradict each other.
     """
     try:
-        item_vectors, lexical, factors = (
+        item_vectors, factors, term_vectors = (
             np.load(folder / name, mmap_mode="r", allow_pickle=False)
-            for name in (ITEM_VECTORS, ITEM_LEXICAL, HISTORY_FACTORS)
+            for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS)
         )
         tensors = load_file(folder / MATCHING)
         terms: list[str] = orjson.loads((folder / LEXICON).read_bytes())
         covariances = tuple(tensors[name] for name in _COVARIANCES)
+        tower = Tower(facts.tower, {name.removeprefix(_TOWER): tensor for name, tensor in tensors.items()})
+        zero_shot_dim = len(covariances[0])
+        before = zero_shot_dim + len(covariances[1])
         side = UserSide(
-            kernel=facts.kernel,
             decay=facts.decay,
-            embeddings=embeddings,
-            lexical=lexical,
             projection=tensors["projection"],
             history_factors=factors,
-            landmarks=tensors["landmarks"],
-            text_factors=tensors["text_factors"],
+            tower=tower,
+            zero_shot_items=item_vectors[:, :zero_shot_dim],
+            tower_items=item_vectors[:, before : before + facts.tower.dim],
         )
-        lexicon = Lexicon({term: column for column, term in enumerate(terms)}, tensors["lexicon"])
-    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        item_side = ItemSide(side.projection, tensors["behaviour_of_text"], tensors["history_of_text"], tower)
+        loadings, words = term_vectors[:, : -facts.tower.dim], term_vectors[:, -facts.tower.dim :]
+        lexicon = Lexicon({term: column for column, term in enumerate(terms)}, tensors["idf"], loadings, words)
+    except (SafetensorError, KeyError, OSError, ValueError, IndexError) as error:
         raise ArtifactCorruptError(f"{MATCHING} or a file beside it can't be read ({error}); rebuild it") from error
-    learnt = Learnt(FusedMatching(side, facts.weights, covariances), item_vectors, lexicon)  # type: ignore[arg-type]  # four names, four tensors
-    _check_shapes(learnt, len(embeddings))
+    matching = FusedMatching(side, facts.weights, covariances)  # type: ignore[arg-type]  # four names, four tensors
+    learnt = Learnt(matching, item_side, item_vectors, lexicon)
+    _check_shapes(learnt, n_items, dim)
     return learnt
 
 
-def _check_shapes(learnt: Learnt, n_items: int) -> None:
-    side, lexicon = learnt.matching.side, learnt.lexicon
-    text_dim = side.kernel.dim + side.lexical.shape[1]
+def _check_shapes(learnt: Learnt, n_items: int, dim: int) -> None:
+    side, item_side, lexicon = learnt.matching.side, learnt.item_side, learnt.lexicon
     widths = [len(covariance) for covariance in learnt.matching.covariances]
+    n_terms, tower_dim = len(lexicon.vocabulary), side.tower.facts.dim
+    text_dim = dim + lexicon.loadings.shape[1]
     for name, shape, expected in (
         (ITEM_VECTORS, learnt.item_vectors.shape, (n_items, sum(widths))),
-        (ITEM_LEXICAL, side.lexical.shape, (n_items, lexicon.projection.shape[1])),
         (HISTORY_FACTORS, side.history_factors.shape, (n_items, widths[1])),
         (f"projection in {MATCHING}", side.projection.shape, (text_dim, widths[0])),
-        (f"landmarks in {MATCHING}", side.landmarks.shape, (len(side.landmarks), text_dim)),
-        (f"text_factors in {MATCHING}", side.text_factors.shape, (len(side.landmarks), widths[2])),
-        (LEXICON, (len(lexicon.vocabulary),), lexicon.projection.shape[:1]),
+        (f"behaviour_of_text in {MATCHING}", item_side.behaviour.shape, (text_dim, widths[1])),
+        (f"history_of_text in {MATCHING}", item_side.history.shape, (text_dim, widths[1])),
+        (f"covariance_tower in {MATCHING}", (widths[2],), (tower_dim,)),
+        (f"idf in {MATCHING}", lexicon.idf.shape, (n_terms,)),
+        (TERM_VECTORS, lexicon.words.shape, (n_terms, tower_dim)),
+        *_tower_shapes(side.tower, text_dim),
     ):
         if shape != expected:
             raise ArtifactMismatchError(f"{name} has shape {shape}, {expected} is needed; rebuild the artifact")
+
+
+def _tower_shapes(tower: Tower, text_dim: int) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Returns name, shape and needed shape of each tensor of the tower.
+
+    Raises:
+        ArtifactCorruptError: One is missing.
+    """
+    shapes = []
+    for name, expected in tensor_shapes(tower.facts, text_dim).items():
+        if name not in tower.tensors:
+            raise ArtifactCorruptError(f"{MATCHING} has no {_TOWER}{name}; rebuild the artifact")
+        shapes.append((f"{_TOWER}{name} in {MATCHING}", tower.tensors[name].shape, expected))
+    return shapes

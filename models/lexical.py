@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.types import Matrix, Vector
+from models.types import Matrix, Rows, Vector
 
 # Hiragana, katakana, CJK ideographs, hangul: written without blanks, so pairs of neighbours stand for words.
 _UNSPACED = "぀-ヿ㐀-䶿一-鿿가-힯"
@@ -35,29 +35,40 @@ class Lexicon:
 
     Attributes:
         vocabulary: Column of each known term.
-        projection: Row of each term: its inverse document frequency times its loadings, shape `(n_terms, dim)`.
+        idf: Inverse document frequency of each term, shape `(n_terms,)`.
+        loadings: Of each term on the lexical vector's dimensions, shape `(n_terms, dim)`.
+        words: What each term adds to a tower's output vectors, shape `(n_terms, tower_dim)`; no dimensions before
+            a tower is learnt.
     """
 
     vocabulary: dict[str, int]
-    projection: Matrix
+    idf: Vector
+    loadings: Matrix
+    words: Matrix
+
+    def weigh(self, text: str) -> tuple[Rows, Vector]:
+        """Returns the columns of a clean text's known terms and their TF-IDF, (1 + ln count)·idf, of unit length."""
+        counts = Counter(column for term in terms(text) if (column := self.vocabulary.get(term)) is not None)
+        columns = np.fromiter(counts.keys(), np.int64, len(counts))
+        weights = (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))) * self.idf[columns]
+        return columns, _unit(weights)
 
     def vector(self, text: str) -> Vector:
-        """Returns the unit lexical vector of a clean text, shape `(dim,)`; zeros where no term is known.
-
-        v = norm(Σ over terms of (1 + ln count)·idf·loadings)
-        """
-        counts = Counter(column for term in terms(text) if (column := self.vocabulary.get(term)) is not None)
-        if not counts:
-            return np.zeros(self.projection.shape[1], np.float32)
-        columns = np.fromiter(counts.keys(), np.int64)
-        weights = (1 + np.log(np.fromiter(counts.values(), np.float32))).astype(np.float32)
-        total = weights @ self.projection[columns]
-        norm = float(np.linalg.norm(total))
-        return (total / norm if norm > 0 else total).astype(np.float32)
+        """Returns [unit lexical vector ; what the words add], shape `(dim + tower_dim,)`; zeros without known terms."""
+        columns, weights = self.weigh(text)
+        return np.concatenate([_unit(weights @ self.loadings[columns]), weights @ self.words[columns]])
 
     def vectors(self, texts: Sequence[str]) -> Matrix:
-        """Returns the lexical vectors of clean texts, shape `(n, dim)`."""
-        return np.array([self.vector(text) for text in texts], np.float32).reshape(-1, self.projection.shape[1])
+        """Returns the vectors of clean texts, shape `(n, dim + tower_dim)`."""
+        width = self.loadings.shape[1] + self.words.shape[1]
+        return np.array([self.vector(text) for text in texts], np.float32).reshape(len(texts), width)
 
 
-NO_LEXICON = Lexicon({}, np.empty((0, 0), np.float32))
+def _unit(vector: Vector) -> Vector:
+    norm = float(np.linalg.norm(vector))
+    return (vector / norm if norm > 0 else vector).astype(np.float32)
+
+
+def no_terms(tower_dim: int = 0) -> Lexicon:
+    """Returns the lexicon of texts that hold too few terms for one."""
+    return Lexicon({}, np.empty(0, np.float32), np.empty((0, 0), np.float32), np.empty((0, tower_dim), np.float32))

@@ -15,6 +15,7 @@ from models.errors import ArtifactCorruptError, ArtifactMismatchError, ArtifactU
 from models.fused import FusedFacts
 from models.item_index import IndexKind
 from models.matching import DecayedMean
+from models.relation_head import HeadKind
 from models.text import TextRecipe
 from models.types import JsonValue
 
@@ -40,7 +41,7 @@ class IndexFacts(_Facts):
 class HeadFacts(_Facts):
     """Which relation head re-scores the pool."""
 
-    kind: Literal["hadamard"] = "hadamard"
+    kind: HeadKind = "hadamard"
     trained: bool
 
 
@@ -59,6 +60,20 @@ class Probe(_Facts):
     min_cosine: float
 
 
+class InputFacts(_Facts):
+    """What the artifact was made from.
+
+    Attributes:
+        digest: Hash of catalogue, interactions, encoder and settings: equal inputs need no new artifact.
+        n_interactions: Interactions that it was fitted on.
+        newest: Time of the newest of them; None where times can't be compared with another night's.
+    """
+
+    digest: str
+    n_interactions: int
+    newest: float | None
+
+
 class Manifest(_Facts):
     """One artifact's description.
 
@@ -72,9 +87,12 @@ class Manifest(_Facts):
         relation_head: What re-scores the pool.
         index: What is searched.
         item_fields: Catalogue columns kept with each item.
+        text_fields: Those of them whose text is encoded, in this order; left out of artifacts that know no live items.
+        live_seq: Changes of live items up to this number are in the catalogue that was built; left out where it is 0.
         files: Every file of the artifact but the manifest.
         probe: The canary.
-        quality: What the build measured.
+        inputs: What it was made from; left out of artifacts that don't know.
+        quality: What the build measured, and the gate.
         parent: The artifact that was live when this one was built.
     """
 
@@ -87,8 +105,11 @@ class Manifest(_Facts):
     relation_head: HeadFacts
     index: IndexFacts
     item_fields: tuple[str, ...]
+    text_fields: tuple[str, ...] = Field((), exclude_if=lambda names: not names)
+    live_seq: int = Field(0, exclude_if=lambda seq: seq == 0)
     files: dict[FileName, FileFacts]
     probe: Probe
+    inputs: InputFacts | None = Field(None, exclude_if=lambda facts: facts is None)
     quality: dict[str, JsonValue] = Field(default_factory=dict)
     parent: str | None = None
 

@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 
 from models.artifact import Artifact
-from models.fused import KnownUser
+from models.fused import Asked, KnownUser
 from models.matching import DecayedMean, UserEmbeddings
+from models.relation_features import relation_features
+from models.relation_head import FeatureHead
 from models.types import Mask, Matrix, Rows, Vector
 
 Fallback = Literal["popular", "centre"]
@@ -46,12 +48,14 @@ class Pool:
         rows: Shape `(n,)`.
         recall_scores: Shape `(n,)`.
         fallback: What stood in for a user of whom nothing is known.
+        asked: What a learnt matching made of the user.
     """
 
     user_vector: Vector | None
     rows: Rows
     recall_scores: Vector
     fallback: Fallback | None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Recaller:
         if len(query.excluded):
             eligible = np.ones(len(self._artifact.index), np.bool_)
             eligible[query.excluded] = False
-        user_vector = self._user_vector(query)
+        user_vector, asked = self._user_vector(query)
         if user_vector is None and self._by_popularity is not None:
             return self._popular(self._by_popularity, size, eligible)
         fallback: Fallback | None = None
@@ -101,23 +105,30 @@ class Recaller:
             user_vector, fallback = self._centre, "centre"
         assert user_vector is not None
         rows, scores = self._artifact.index.search(user_vector, size, eligible=eligible)
-        return Pool(user_vector, rows, scores, fallback)
+        return Pool(user_vector, rows, scores, fallback, asked)
 
     def rescore(self, pool: Pool, k: int) -> Recalled:
         """Returns the pool's k best by the relation head."""
         if pool.user_vector is None:
             return first(pool, k)
         vectors = self._artifact.item_vectors[pool.rows]
-        relation = self._artifact.head.score(pool.user_vector, vectors, pool.rows)
+        head = self._artifact.head
+        if not isinstance(head, FeatureHead):
+            relation = head.score(pool.user_vector, vectors, pool.rows)
+        elif pool.asked is None:  # the centre stands in for the user: there is nothing to relate to
+            return first(pool, k)
+        else:
+            relation = head.score(relation_features(pool.asked, vectors, scores=pool.recall_scores))
         best = np.argsort(-relation, kind="stable")[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
 
-    def _user_vector(self, query: UserQuery) -> Vector | None:
+    def _user_vector(self, query: UserQuery) -> tuple[Vector | None, Asked | None]:
         if self._artifact.learnt is not None:
-            return self._artifact.learnt.matching.user_vector(KnownUser(query.texts, query.history, query.weights))
+            asked = self._artifact.learnt.matching.ask(KnownUser(query.texts, query.history, query.weights))
+            return (None, None) if asked is None else (asked.vector, asked)
         assert isinstance(self._matching, DecayedMean)
         history = self._artifact.embeddings[query.history]
-        return self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights))
+        return self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights)), None
 
     def _popular(self, order: Rows, size: int, eligible: Mask | None) -> Pool:
         rows = order if eligible is None else order[eligible[order]]

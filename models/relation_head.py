@@ -1,24 +1,45 @@
 """The relation head h: re-scores the pool that the index returns.
 
-The article's S = h(X, Y) = softmax(θᵀ(Embed(X)∘Embed(Y)) + b(Y)). The softmax is the training objective; only its
-order matters when serving, so the score here is its argument. b depends on the item, since a scalar would
-cancel in a softmax over candidates.
+Two kinds, of which the build ships the better one:
+
+- "hadamard", the article's S = h(X, Y) = softmax(θᵀ(Embed(X)∘Embed(Y)) + b(Y)). b depends on the item, since a scalar
+  would cancel in a softmax over candidates. Before training it is the recall score.
+- "features": w·f + MLP(f) over the features f of `models.relation_features`. Before training it is the recall score.
+
+The softmax is the training objective; only its order matters when serving, so the score here is its argument.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from models.errors import ArtifactCorruptError
+from models.relation_features import N_FEATURES
 from models.types import Matrix, Rows, Vector
 
+HeadKind = Literal["hadamard", "features"]
 
-@dataclass(frozen=True, slots=True)
-class RelationHead:
-    """The head's parameters.
+HIDDEN = 24
+"""Width of the feature head's two layers."""
+_FEATURE_SHAPES = {
+    "mean": (N_FEATURES,),
+    "deviation": (N_FEATURES,),
+    "linear": (N_FEATURES,),
+    "inner.weight": (HIDDEN, N_FEATURES),
+    "inner.bias": (HIDDEN,),
+    "middle.weight": (HIDDEN, HIDDEN),
+    "middle.bias": (HIDDEN,),
+    "outer.weight": (HIDDEN,),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HadamardHead:
+    """The article's head.
 
     Attributes:
         theta: Weight of each dimension of x∘y, shape `(dim,)`.
@@ -38,30 +59,71 @@ class RelationHead:
         """
         return (item_vectors @ (self.theta * user_vector) + self.bias[rows]).astype(np.float32)  # θᵀ(x∘y) = (θ∘x)ᵀy
 
-    def save(self, path: Path) -> None:
-        """Writes the parameters as safetensors."""
-        save_file({"theta": self.theta, "bias": self.bias}, path)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureHead:
+    """A small network over what is known of user and candidate.
+
+    Attributes:
+        tensors: `mean` and `deviation` of the features in training, `linear`, and the layers of the network.
+    """
+
+    tensors: dict[str, Matrix | Vector]
+
+    def score(self, features: Matrix) -> Vector:
+        """Returns the relation score of each candidate, shape `(n,)`; bigger is better.
+
+        Args:
+            features: By `relation_features`, shape `(n, N_FEATURES)`.
+        """
+        known = self.tensors
+        standard = (features - known["mean"]) / known["deviation"]
+        hidden = np.maximum(standard @ known["inner.weight"].T + known["inner.bias"], 0)
+        hidden = np.maximum(hidden @ known["middle.weight"].T + known["middle.bias"], 0)
+        scores: Vector = (standard @ known["linear"] + hidden @ known["outer.weight"]).astype(np.float32)
+        return scores
 
 
-def cosine_head(dim: int, n_items: int) -> RelationHead:
+RelationHead: TypeAlias = HadamardHead | FeatureHead
+
+
+def save_head(head: RelationHead, path: Path) -> None:
+    """Writes the parameters as safetensors."""
+    tensors = {"theta": head.theta, "bias": head.bias} if isinstance(head, HadamardHead) else head.tensors
+    save_file(tensors, path)
+
+
+def cosine_head(dim: int, n_items: int) -> HadamardHead:
     """Returns the head before training: for unit vectors its score is the cosine similarity."""
-    return RelationHead(theta=np.ones(dim, np.float32), bias=np.zeros(n_items, np.float32))
+    return HadamardHead(theta=np.ones(dim, np.float32), bias=np.zeros(n_items, np.float32))
 
 
-def load_head(path: Path, *, dim: int, n_items: int) -> RelationHead:
+def load_head(path: Path, *, kind: HeadKind, dim: int, n_items: int) -> RelationHead:
     """Reads a head.
 
     Raises:
-        ArtifactCorruptError: The file is no head for `dim` dimensions and `n_items` items.
+        ArtifactCorruptError: The file is no head of this kind for `dim` dimensions and `n_items` items.
     """
     try:
         tensors = load_file(path)
-        head = RelationHead(theta=tensors["theta"], bias=tensors["bias"])
+        if kind == "features":
+            head: RelationHead = FeatureHead({name: tensors[name] for name in _FEATURE_SHAPES})
+        else:
+            head = HadamardHead(theta=tensors["theta"], bias=tensors["bias"])
     except (SafetensorError, KeyError, OSError) as error:
         raise ArtifactCorruptError(f"{path.name} holds no relation head ({error}); rebuild the artifact") from error
-    if head.theta.shape != (dim,) or head.bias.shape != (n_items,):
+    _check_shapes(path, head, dim=dim, n_items=n_items)
+    return head
+
+
+def _check_shapes(path: Path, head: RelationHead, *, dim: int, n_items: int) -> None:
+    if isinstance(head, FeatureHead):
+        wrong = {name: tensor.shape for name, tensor in head.tensors.items() if tensor.shape != _FEATURE_SHAPES[name]}
+        if wrong:
+            needed = {name: _FEATURE_SHAPES[name] for name in wrong}
+            raise ArtifactCorruptError(f"{path.name} has {wrong}, {needed} is needed; rebuild the artifact")
+    elif head.theta.shape != (dim,) or head.bias.shape != (n_items,):
         raise ArtifactCorruptError(
             f"{path.name} has theta {head.theta.shape} and bias {head.bias.shape}, the manifest says"
             f" ({dim},) and ({n_items},); rebuild the artifact"
         )
-    return head

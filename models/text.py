@@ -4,6 +4,7 @@ Pure: no model, no I/O. The recipe is a value in the manifest, so an index and t
 can't clean text differently. Markdown and other plain-text markup is left alone: encoders know it.
 """
 
+import hashlib
 import html
 import re
 import unicodedata
@@ -95,6 +96,11 @@ class TextRecipe(BaseModel):
     @cached_property
     def _stop_words(self) -> frozenset[str]:
         return frozenset(word.casefold() for word in self.stop_words)
+
+
+def text_hash(text: str) -> bytes:
+    """Returns 16 bytes that stand for a clean text."""
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def is_cut(text: str) -> bool:

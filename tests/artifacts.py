@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.artifact import ENCODER, Artifact, ArtifactContents, ItemFields, write_artifact
+from models.artifact import ENCODER, Artifact, ItemFields
 from models.artifact_store import ArtifactStore
+from models.artifact_writer import ArtifactContents, write_artifact
 from models.encoder import EncoderFacts
 from models.item_index import IndexKind, build_index
 from models.manifest import HeadFacts, IndexFacts, Manifest, Probe, seal

@@ -10,7 +10,7 @@ import numpy as np
 from index_builder.config import EncoderConfig
 from index_builder.encode import EncoderPreparer
 from models.artifact import ENCODER, Artifact
-from models.encoder import Encoder, EncoderFacts, Prompts
+from models.encoder import Encoder, EncoderFacts, Prompts, QueryRuntime
 from models.text import TextRecipe
 from models.types import Matrix, Vector
 
@@ -25,6 +25,8 @@ class FakeEncoder:
         max_words: Words read of a text.
     """
 
+    runtime: QueryRuntime = "openvino-f32"
+
     def __init__(self, seed: int = 0, max_words: int = 200) -> None:
         self.seed, self.max_words = seed, max_words
         self.encoded: list[str] = []
@@ -34,6 +36,9 @@ class FakeEncoder:
         words = re.findall(r"\w+|[^\w\s]", text.lower())
         total = sum((self._word(word) for word in words[: self.max_words]), start=np.full(DIM, 1e-3, np.float32))
         return (total / np.linalg.norm(total)).astype(np.float32), len(words) > self.max_words
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        return self.encode_items(texts, on_done)
 
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.stack([self.encode_user(text)[0] for text in texts])

@@ -13,7 +13,7 @@ from index_builder.build import build
 from index_builder.config import load_config
 from tests.fakes import load_fake, prepare_fake
 
-_EVENTS = {
+FILE_EVENTS = {
     "open",
     "os.rename",
     "os.link",
@@ -32,7 +32,7 @@ def build_until(recall_toml: Path, moment: int) -> None:
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
-        if event in _EVENTS and any(folder in str(argument) for argument in arguments):
+        if event in FILE_EVENTS and any(folder in str(argument) for argument in arguments):
             count += 1
             if count == moment:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -15,15 +15,17 @@ _PATIENCE_SECONDS = 20.0
 
 
 class RedisServer:
-    """One redis-server process that keeps nothing on disk and its port over restarts.
+    """One redis-server process that keeps its port over restarts, and by default nothing on disk.
 
     Args:
         folder: Where its log goes.
         maxmemory: As in redis.conf, such as "1mb"; writes beyond it are refused, nothing is evicted.
+        appendonly: Every write is on the disk before it is answered, and there again after a restart.
     """
 
-    def __init__(self, folder: Path, *, maxmemory: str = "0") -> None:
+    def __init__(self, folder: Path, *, maxmemory: str = "0", appendonly: bool = False) -> None:
         self._folder = folder
+        self._appendonly = "yes" if appendonly else "no"
         self._maxmemory = maxmemory
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
@@ -36,13 +38,14 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Starts the server, empty, and waits until it answers."""
+        """Starts the server and waits until it answers."""
         log = self._folder / "redis.log"
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
             "save": "",
-            "appendonly": "no",
+            "appendonly": self._appendonly,
+            "appendfsync": "always",
             "dir": str(self._folder),
             "logfile": str(log),
             "maxmemory": self._maxmemory,
@@ -66,7 +69,7 @@ class RedisServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Ends the server, also a paused one; its data is gone. Does nothing when it doesn't run."""
+        """Ends the server, also a paused one; what isn't on disk is gone. Does nothing when it doesn't run."""
         if self._process is None:
             return
         process, self._process = self._process, None

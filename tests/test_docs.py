@@ -19,10 +19,26 @@ from app.schemas import RecallAnswer, RecallRequest
 from app.settings import PREFIX, ServiceSettings
 from index_builder.__main__ import cli
 from index_builder.config import BuildConfig, load_config
+from index_builder.gate import Figure, Verdict, Worse
+from index_builder.nightly import NightReport
 from index_builder.report import BuildReport
 from models import artifact
 from models.learnt import LEARNT_FILES
 from models.manifest import Manifest
+from models.training.baselines import all_baselines
+from models.training.baselines.base import MAX_TRIALS
+from models.training.evaluation import (
+    Comparison,
+    Cost,
+    DataFacts,
+    Evaluation,
+    LossCurve,
+    PoolFacts,
+    RankerResult,
+    Ratio,
+    SliceResult,
+    TaskResult,
+)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -102,6 +118,24 @@ def test_every_report_key_and_command_is_documented() -> None:
     for command in cli.registered_commands:
         name = command.name or command.callback.__name__  # type: ignore[union-attr]
         assert f"`python -m index_builder {name}" in doc("building"), name
+
+
+def test_every_key_of_a_night_is_documented() -> None:
+    text = doc("building")
+    for model in (NightReport, Verdict, Figure, Worse):
+        for name in (*model.model_fields, *model.model_computed_fields):
+            assert f"`{name}`" in text, name
+
+
+def test_every_key_of_an_evaluation_and_every_baseline_is_documented() -> None:
+    text = doc("evaluation")
+    parts = (DataFacts, RankerResult, TaskResult, SliceResult, Comparison, Ratio, PoolFacts, Cost, LossCurve)
+    for model in (Evaluation, *parts):
+        for name in model.model_fields:
+            assert f"`{name}`" in text, name
+    for baseline in all_baselines([], {}):
+        assert f"| `{baseline.name}`" in text, baseline.name
+    assert f"at most {MAX_TRIALS} settings each" in text
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -1,25 +1,25 @@
-"""Fitting the matching, top to bottom: parts in closed form on the past, weights on validation, parts again on all."""
+"""Fitting the matching, top to bottom: parts on the past, recipe chosen on validation, parts again on everything."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from models.fused import ItemParts, PartWeights, SituationWeights, TextKernel, UserSide
+from models.fused import PartWeights, SituationWeights
+from models.learnt import Learnt
+from models.relation_head import FeatureHead
 from models.training.features import Features
+from models.training.fit_parts import fit_parts
+from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
-from models.training.l3ae import L3AE, factorise, history_matrix
-from models.training.part_scores import Parts, PartScores
-from models.training.split import TASKS, Case, Split, Task, UserEvents, events_by_user, split
-from models.training.text_ridge import TextRidge, fit_text_ridge
-from models.types import JsonValue, Mask, Matrix, Rows, Vector
+from models.training.part_scores import FittedParts, PartScores
+from models.training.split import TASKS, Case, Split, Task, split
+from models.training.tower import TowerTraining
+from models.types import JsonValue
 
-_ZERO_SHOT_DIM, _BEHAVIOUR_RANK, _TEXT_RANK = 192, 384, 192
-_LANDMARKS = 1_024
-_COLD_RIDGE = 1.0
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 600
+_MAX_HEAD_CASES = 4_000
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -31,40 +31,50 @@ class Recipe:
     Attributes:
         decay: What a step back in texts or history multiplies a weight by.
         weights: Of the parts, by situation.
-        figures: Validation recall by task: the product's, that of text similarity and of popularity.
+        training: How the tower is fitted.
+        head: What re-scores the pool; None where it isn't better than the pool's own order.
+        figures: Validation recall by task: the product's, that of text similarity and of popularity; loss curves;
+            the head's before and after.
     """
 
     decay: float
     weights: SituationWeights
+    training: TowerTraining
+    head: FeatureHead | None
     figures: dict[str, JsonValue]
 
 
-def fit(interactions: Interactions, features: Features, *, seed: int = 0) -> tuple[Parts, Recipe]:
+def fit(
+    interactions: Interactions, features: Features, *, device: str = "cpu", seed: int = 0
+) -> tuple[FittedParts, Recipe]:
     """Chooses the recipe on a validation split, then fits the parts on everything.
 
     Raises:
         DataError: The interactions leave nothing to validate on.
     """
-    recipe = choose(split(interactions, seed=seed), features, seed=seed)
-    return fit_parts(interactions, features, seed=seed), recipe
+    recipe = choose(split(interactions, seed=seed), features, device=device, seed=seed)
+    return fit_parts(interactions, features, training=recipe.training, device=device, seed=seed), recipe
 
 
-def choose(held_out: Split, features: Features, *, seed: int = 0) -> Recipe:
-    """Returns the decay and the weights with the best mean validation recall.
+def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0) -> Recipe:
+    """Returns the epochs, the decay and the weights with the best validation recall.
 
     Args:
         held_out: The past to fit on and the cases to judge by.
         features: Of items and texts.
+        device: Torch's word for where the tower is fitted.
         seed: Of fits and of the cases drawn.
     """
-    parts = fit_parts(held_out.past, features, seed=seed)
-    by_task = _draw(held_out.cases, features.n_items, seed)
+    by_task = _draw(held_out.cases, max(50, min(_MAX_CASES, _MAX_SCORES // features.n_items)), seed)
+    epochs = _Epochs(by_task, features)
+    fit_parts(held_out.past, features, device=device, seed=seed, on_epoch=epochs.keep)
+    parts, training = epochs.best, replace(TowerTraining(), epochs=epochs.n_best)
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
     chosen: dict[str, PartWeights] = {}
     search = {decay: PartScores(parts, by_task[main], features, decay) for decay in _decays(held_out.past)}
     decay = max(search, key=lambda decay: search[decay].mean_recall(getattr(start, main)))
-    figures: dict[str, JsonValue] = {}
+    figures: dict[str, JsonValue] = {"tower": {"loss": list(epochs.losses), "recall": list(epochs.recalls)}}
     for task, cases in by_task.items():
         scores = search[decay] if task == main else PartScores(parts, cases, features, decay)
         chosen[task] = scores.climb(getattr(start, task))
@@ -74,123 +84,67 @@ def choose(held_out: Split, features: Features, *, seed: int = 0) -> Recipe:
             "zero_shot": scores.figures(_alone("zero_shot")),
             "popularity": scores.figures(_alone("popularity")),
         }
-    return Recipe(decay, start.model_copy(update=chosen), figures)
+    weights = start.model_copy(update=chosen)
+    matching, items = parts.matching(decay, weights), parts.items.joined()
+    judged = [case for group in _draw(held_out.cases, _MAX_HEAD_CASES, seed).values() for case in group]
+    head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
+    return Recipe(decay, weights, training, head, figures)
 
 
-def fit_parts(past: Interactions, features: Features, *, seed: int = 0) -> Parts:
-    """Fits every part on the past alone."""
-    n_items, dim = features.embeddings.shape
-    events = events_by_user(past)
-    popularity = past.popularity(n_items)
-    history_factors, behaviour = _fit_behaviour(list(events.values()), popularity, features, seed)
-    kernel = TextKernel(dim=dim)
-    ridge = _fit_text(events, features, kernel, seed)
-    meaning = features.item_meaning()
-    projection = _principal(meaning)
-    warm = popularity > 0
-    side = UserSide(
-        kernel=kernel,
-        decay=1.0,
-        embeddings=features.embeddings,
-        lexical=features.item_lexical,
-        projection=projection,
-        history_factors=history_factors,
-        landmarks=ridge.landmarks,
-        text_factors=ridge.user_factors,
+def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:
+    """Returns what goes into the artifact."""
+    return Learnt(
+        matching=parts.matching(recipe.decay, recipe.weights),
+        item_side=parts.item_side,
+        item_vectors=parts.items.joined(),
+        lexicon=replace(features.lexicon, words=parts.words),
     )
-    items = ItemParts(
-        zero_shot=meaning @ projection,
-        behaviour=behaviour,
-        text=_fill_cold(ridge.item_factors, meaning, warm),
-        popularity=_popularity_part(popularity),
-    )
-    return Parts(side, items)
 
 
-def _fit_behaviour(
-    events: Sequence[UserEvents], popularity: Vector, features: Features, seed: int
-) -> tuple[Matrix, Matrix]:
-    """Returns what a consumed item adds and what an item gains, each of shape `(n_items, rank)`."""
-    consumed = history_matrix([event.items for event in events], features.n_items)
-    model = L3AE(consumed, _text_features(features, seed), seed=seed)
-    return factorise(model, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+def shift_popularity(recipe: Recipe, shift: float) -> Recipe:
+    """Returns the recipe with another weight of popularity in both situations; below 0 rarer items come up."""
+    shifted: dict[str, PartWeights] = {
+        task: (old := getattr(recipe.weights, task)).model_copy(update={"popularity": old.popularity + shift})
+        for task in TASKS
+    }
+    return replace(recipe, weights=recipe.weights.model_copy(update=shifted))
 
 
-def _text_features(features: Features, seed: int) -> Matrix:
-    """Returns Φ with ΦΦᵀ ≈ the kernel of the items' texts, by Nyström: Φ = K_nm·K_mm^(-1/2), shape `(n_items, m)`."""
-    meaning = features.item_meaning()
-    kernel = TextKernel(dim=features.embeddings.shape[1], width=0.3, lexical_share=0.5)
-    drawn = np.random.default_rng(seed).permutation(len(meaning))[:_LANDMARKS]
-    landmarks = meaning[np.sort(drawn)]
-    values, vectors = np.linalg.eigh(kernel.between(landmarks, landmarks).astype(np.float64))
-    kept = values > 1e-6 * values[-1]
-    root = vectors[:, kept] / np.sqrt(values[kept])
-    found: Matrix = (kernel.between(meaning, landmarks) @ root).astype(np.float32)
-    return found
+class _Epochs:
+    """Keeps the parts of the epoch whose tower alone has the best mean validation recall over cutoffs and tasks.
 
-
-def _fit_text(events: dict[int, UserEvents], features: Features, kernel: TextKernel, seed: int) -> TextRidge:
-    text_rows, consumed = _text_pairs(events, features)
-    if len(text_rows) < 2:
-        width = features.text_vectors.shape[1]
-        empty = np.zeros((0, width), np.float32)
-        return TextRidge(empty, np.zeros((0, 1), np.float32), np.zeros((features.n_items, 1), np.float32))
-    return fit_text_ridge(features.text_vectors[text_rows], consumed, kernel, rank=_TEXT_RANK, seed=seed)
-
-
-def _text_pairs(events: dict[int, UserEvents], features: Features) -> tuple[Rows, csr_matrix]:
-    """Returns text rows and what their writers consumed: all after a stated need, what came later after other texts."""
-    rows: list[int] = []
-    wanted: list[Rows] = []
-    for event in events.values():
-        if (need := event.stated_need) is not None:
-            pairs = [(need, event.items)]
-        else:
-            pairs = [(text, event.items[step + 1 :]) for step, text in enumerate(event.texts) if text]
-        for text, items in pairs:
-            if len(items) and text in features.text_rows:
-                rows.append(features.text_rows[text])
-                wanted.append(items)
-    return np.array(rows, np.int64), history_matrix(wanted, features.n_items, longest=1_000)
-
-
-def _fill_cold(factors: Matrix, meaning: Matrix, warm: Mask) -> Matrix:
-    """Returns item factors in which an item that nobody consumed has what its text predicts.
-
-    Ridge regression from the warm items' texts to their factors; as ridge shrinks, what it predicts is brought to
-    the warm items' mean length.
-
-    Args:
-        factors: Shape `(n_items, rank)`.
-        meaning: Of the items' texts, shape `(n_items, text_dim)`.
-        warm: Which items have users.
+    Of equally good epochs the last: the learning rate has come down.
     """
-    if warm.all() or not warm.any() or not factors.any():
-        return factors
-    known = meaning[warm].astype(np.float64)
-    system = known.T @ known + _COLD_RIDGE * np.eye(known.shape[1])
-    coefficients = np.linalg.solve(system, known.T @ factors[warm])
-    predicted = meaning @ coefficients
-    length = np.linalg.norm(factors[warm], axis=1).mean() / np.linalg.norm(predicted[warm], axis=1).mean()
-    filled: Matrix = np.where(warm[:, None], factors, length * predicted).astype(np.float32)
-    return filled
 
+    def __init__(self, by_task: dict[Task, list[Case]], features: Features) -> None:
+        self._by_task, self._features = by_task, features
+        self._best: FittedParts | None = None
+        self.recalls: list[float] = []
+        self.losses: tuple[float, ...] = ()
 
-def _popularity_part(popularity: Vector) -> Matrix:
-    """Returns standardised log popularity, shape `(n_items, 1)`; an item without users counts as an average one."""
-    values = np.log1p(popularity)
-    warm = popularity > 0
-    if not warm.any() or values[warm].std() == 0:
-        return np.zeros((len(values), 1), np.float32)
-    standardised = np.where(warm, (values - values[warm].mean()) / values[warm].std(), 0)
-    return standardised[:, None].astype(np.float32)
+    @property
+    def best(self) -> FittedParts:
+        """The best epoch's parts."""
+        assert self._best is not None
+        return self._best
 
+    @property
+    def n_best(self) -> int:
+        """Epochs that the best parts took."""
+        return len(self.recalls) - int(np.argmax(self.recalls[::-1]))
 
-def _principal(meaning: Matrix) -> Matrix:
-    """Returns the directions that keep most of the items' inner products, shape `(text_dim, d)`."""
-    _, vectors = np.linalg.eigh(meaning.T.astype(np.float64) @ meaning)
-    projection: Matrix = vectors[:, ::-1][:, :_ZERO_SHOT_DIM].astype(np.float32)
-    return projection
+    def keep(self, parts: FittedParts) -> None:
+        """Judges the parts after an epoch."""
+        tower = _alone("tower")
+        by_task = [
+            PartScores(parts, cases, self._features, 1.0, only="tower").mean_recall(tower)
+            for cases in self._by_task.values()
+        ]
+        recall = round(float(np.mean(by_task)), 4)
+        if not self.recalls or recall >= max(self.recalls):
+            self._best = parts
+        self.recalls.append(recall)
+        self.losses = parts.losses
 
 
 def _decays(past: Interactions) -> tuple[float, ...]:
@@ -202,9 +156,8 @@ def _alone(part: str) -> PartWeights:
     return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
-def _draw(cases: Sequence[Case], n_items: int, seed: int) -> dict[Task, list[Case]]:
-    """Returns as many cases of each task as memory allows."""
-    limit = max(50, min(_MAX_CASES, _MAX_SCORES // n_items))
+def _draw(cases: Sequence[Case], limit: int, seed: int) -> dict[Task, list[Case]]:
+    """Returns at most so many cases of each task."""
     drawn: dict[Task, list[Case]] = {}
     for task in TASKS:
         group = [case for case in cases if case.task == task]

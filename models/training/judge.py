@@ -88,12 +88,11 @@ def slices(cases: Sequence[Case], popularity: Vector) -> dict[str, NDArray[np.bo
     """Returns which cases belong to each slice, each of shape `(n_cases,)`.
 
     Warm or cold user (has events in the past or not) × warm or cold item (a target with or without users in the
-    past), the length of the history, and the task.
+    past), and the length of the history.
     """
     cold_user = np.array([case.is_new_user for case in cases])
     cold_item = np.array([bool((popularity[case.targets] == 0).all()) for case in cases])
     length = np.array([len(case.history) for case in cases])
-    task = np.array([case.task for case in cases])
     found = {
         "warm user, warm item": ~cold_user & ~cold_item,
         "warm user, cold item": ~cold_user & cold_item,
@@ -102,7 +101,5 @@ def slices(cases: Sequence[Case], popularity: Vector) -> dict[str, NDArray[np.bo
         "history 0": length == 0,
         "history 1-3": (length >= 1) & (length <= 3),
         "history 4+": length >= 4,
-        "text alone": task == "text",
-        "history (and text)": task == "history",
     }
     return {name: mask for name, mask in found.items() if mask.any()}

@@ -115,3 +115,24 @@ def paired_interval(ours: PerUser, theirs: PerUser, *, seed: int = 0, draws: int
     means = np.array([difference[rng.integers(0, n, n)].mean() for _ in range(draws)])
     low, high = np.quantile(means, (0.025, 0.975))
     return float(difference.mean()), float(low), float(high)
+
+
+def paired_ratio(
+    ours: PerUser, theirs: PerUser, *, seed: int = 0, draws: int = 2_000
+) -> tuple[float, float, float] | None:
+    """Returns mean(ours) / mean(theirs) and its 95 % interval by paired bootstrap; None where theirs can be 0.
+
+    Args:
+        ours: One value a user.
+        theirs: The same users, in the same order.
+        seed: Of the draws.
+        draws: How many resamples.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(ours)
+    drawn = [rng.integers(0, n, n) for _ in range(draws)]
+    below = np.array([theirs[rows].mean() for rows in drawn])
+    if not below.all():
+        return None
+    low, high = np.quantile(np.array([ours[rows].mean() for rows in drawn]) / below, (0.025, 0.975))
+    return float(ours.mean() / theirs.mean()), float(low), float(high)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.fused import FusedMatching, ItemParts, KnownUser, PartWeights, SituationWeights, UserSide, covariance, scale
+from models.fused import FusedMatching, KnownUser, Parts, PartWeights, SituationWeights, UserSide, covariance, scale
+from models.item_side import ItemSide
 from models.training.features import Features
 from models.training.judge import best_rows
 from models.training.metrics import PerUser, hits_of, recall_at
@@ -19,11 +20,22 @@ _LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """Both sides of every part, fitted."""
+class FittedParts:
+    """Both sides of every part, fitted.
+
+    Attributes:
+        side: The users'.
+        items: The items'.
+        item_side: That of items to come.
+        words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
+        losses: The tower's, by epoch.
+    """
 
     side: UserSide
-    items: ItemParts
+    items: Parts
+    item_side: ItemSide
+    words: Matrix
+    losses: tuple[float, ...] = ()
 
     def matching(self, decay: float, weights: SituationWeights) -> FusedMatching:
         """Returns the matching that a decay and weights make of these parts."""
@@ -31,7 +43,7 @@ class Parts:
         covariances = (
             covariance(items.zero_shot),
             covariance(items.behaviour),
-            covariance(items.text),
+            covariance(items.tower),
             covariance(items.popularity),
         )
         return FusedMatching(replace(self.side, decay=decay), weights, covariances)
@@ -45,14 +57,17 @@ class PartScores:
         cases: To score, of one task.
         features: Of items and texts.
         decay: What a step back multiplies a weight by.
+        only: The one part to score, where the others don't matter.
     """
 
-    def __init__(self, parts: Parts, cases: Sequence[Case], features: Features, decay: float) -> None:
+    def __init__(
+        self, parts: FittedParts, cases: Sequence[Case], features: Features, decay: float, *, only: str | None = None
+    ) -> None:
         side = replace(parts.side, decay=decay)
-        users = [side.parts(known_user(case, features)) for case in cases]
+        users = [side.parts(side.tokens(known_user(case, features, parts.words))) for case in cases]
         self._cases = cases
         self._scores: dict[str, Matrix] = {}
-        for name in PartWeights.model_fields:
+        for name in [only] if only else PartWeights.model_fields:
             items: Matrix = getattr(parts.items, name)
             known = np.concatenate([getattr(user, name) for user in users])
             self._scores[name] = scale(known, covariance(items)) @ items.T
@@ -82,7 +97,7 @@ class PartScores:
 
     def total(self, weights: PartWeights) -> Matrix:
         """Returns the weighted sum of the parts' scores, shape `(n_cases, n_items)`."""
-        total = np.zeros_like(self._scores["popularity"])
+        total = np.zeros_like(next(iter(self._scores.values())))
         for name, score in self._scores.items():
             total += getattr(weights, name) * score
         return total
@@ -100,6 +115,13 @@ class PartScores:
         return {k: recall_at(hits, n_relevant, k) for k in _CUTOFFS}
 
 
-def known_user(case: Case, features: Features) -> KnownUser:
-    """Returns a case as the service would see it."""
-    return KnownUser(features.texts(case.texts), case.history, np.ones(len(case.history), np.float32))
+def known_user(case: Case, features: Features, words: Matrix) -> KnownUser:
+    """Returns a case as the service would see it.
+
+    Args:
+        case: What is known.
+        features: Of its texts.
+        words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
+    """
+    texts = features.texts(features.rows_of(case.texts), words)
+    return KnownUser(texts, case.history, np.ones(len(case.history), np.float32))

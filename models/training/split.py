@@ -95,7 +95,14 @@ def holdout_of(interactions: Interactions) -> Holdout:
     return "last" if (first == interactions.times.min()).mean() > 0.5 else "clock"
 
 
-def split(interactions: Interactions, *, share: float = 0.1, seed: int = 0, holdout: Holdout | None = None) -> Split:
+def split(
+    interactions: Interactions,
+    *,
+    share: float = 0.1,
+    seed: int = 0,
+    holdout: Holdout | None = None,
+    after: float | None = None,
+) -> Split:
     """Keeps a part of the interactions back.
 
     Args:
@@ -103,13 +110,14 @@ def split(interactions: Interactions, *, share: float = 0.1, seed: int = 0, hold
         share: Of the events ("clock") or of the users ("users") that is kept back.
         seed: Of what is drawn.
         holdout: The kind; by default what the table allows.
+        after: With a clock: what came later is kept back, whatever share it is.
 
     Raises:
         DataError: Too little is left to judge by.
     """
     holdout = holdout or holdout_of(interactions)
     makers: dict[Holdout, Callable[[], tuple[NDArray[np.bool_], list[Case]]]] = {
-        "clock": lambda: _by_clock(interactions, share),
+        "clock": lambda: _by_clock(interactions, share, after),
         "last": lambda: _last_of_each(interactions),
         "users": lambda: _unseen_users(interactions, share, seed),
     }
@@ -162,9 +170,10 @@ def _tie_break(user: int, item: int) -> int:
     return int.from_bytes(blake2b(f"{user} {item}".encode(), digest_size=8).digest())
 
 
-def _by_clock(interactions: Interactions, share: float) -> tuple[NDArray[np.bool_], list[Case]]:
+def _by_clock(interactions: Interactions, share: float, after: float | None) -> tuple[NDArray[np.bool_], list[Case]]:
     assert interactions.times is not None
-    cut = np.quantile(interactions.times, 1 - share, method="lower")
+    newest = np.quantile(interactions.times, 1 - share, method="lower")
+    cut = newest if after is None else np.nextafter(after, np.inf)
     kept = interactions.times < cut
     cases = []
     for user, events in events_by_user(interactions).items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
 from tests.app.harness import MoodyEncoder, serving
 from tests.fakes import load_fake, prepare_fake
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -59,9 +61,10 @@ class BlockingClient:
 
 
 @pytest.fixture(scope="session")
-def shared(engine: Engine) -> Iterator[BlockingClient]:
+def shared(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingClient]:
     """One service for many examples; its cache is warm from the ones before."""
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(engine)) as client:
+    service = serving(engine, state=tmp_path_factory.mktemp("state"))
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(service) as client:
         yield BlockingClient(portal, client)
 
 
@@ -91,3 +94,31 @@ def logs() -> Iterator[list[dict[str, Any]]]:
     """The structured log entries of the test."""
     with capture_logs() as entries:
         yield entries
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(Path(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a service with an empty store of one kind."""
+    if request.param == "sqlite":
+        return {"state": tmp_path / "state"}
+    server = request.getfixturevalue("server")
+    server.command("FLUSHALL")
+    return {"redis_url": server.url, "redis_timeout_ms": 20_000, "state": tmp_path / "unused"}
+
+
+@pytest.fixture
+async def service(engine: Engine, stored: dict[str, Any]) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(engine, **stored) as client:
+        yield client
+
+
+@pytest.fixture
+async def sqlite_service(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(engine, state=tmp_path / "state") as client:
+        yield client

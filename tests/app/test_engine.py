@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.engine import Engine, open_engine
+from app.engine import Engine, open_engine, warm_engine
 from models.artifact_store import ArtifactStore
 from models.encoder import EncoderFacts
 from models.errors import (
@@ -17,6 +18,7 @@ from models.errors import (
     ArtifactMissingError,
     EncoderError,
 )
+from models.manifest import FileFacts, Manifest
 from models.types import Vector
 from tests.fakes import FakeEncoder, load_fake
 
@@ -123,6 +125,17 @@ def test_the_loader_gets_the_artifacts_encoder_and_the_cores(store):
     assert seen == [(engine.artifact.encoder_folder, engine.artifact.manifest.encoder, 3)]
 
 
+def test_an_encoder_is_taken_from_beside_only_if_nothing_of_it_changed(store):
+    old = open_fake(store)
+    assert warm_engine(store.open(), threads=1, load=load_fake, beside=old).encoder is old.encoder
+    for changes in ({"query_runtime": "torch-f32"}, {"fingerprint": "another"}):
+        other = replace(old.artifact, manifest=_with_encoder(old, **changes))
+        assert warm_engine(other, threads=1, load=load_fake, beside=old).encoder is not old.encoder
+    files = {**old.artifact.manifest.files, "encoder/seed.txt": FileFacts(sha256="0" * 64, bytes=1)}
+    other = replace(old.artifact, manifest=old.artifact.manifest.model_copy(update={"files": files}))
+    assert warm_engine(other, threads=1, load=load_fake, beside=old).encoder is not old.encoder
+
+
 def test_the_check_searches_too(engine, monkeypatch):
     def broken(*arguments: object, **options: object) -> None:
         raise ArtifactCorruptError("the index is gone")
@@ -130,6 +143,11 @@ def test_the_check_searches_too(engine, monkeypatch):
     monkeypatch.setattr(type(engine.artifact.index), "search", broken)
     with pytest.raises(ArtifactCorruptError, match="the index is gone"):
         engine.check()
+
+
+def _with_encoder(engine: Engine, **changes: object) -> Manifest:
+    encoder = engine.artifact.manifest.encoder.model_copy(update=changes)
+    return engine.artifact.manifest.model_copy(update={"encoder": encoder})
 
 
 def _loading(encoder: FakeEncoder) -> Callable[[Path, EncoderFacts, int], FakeEncoder]:

@@ -14,7 +14,7 @@ from app.pipeline import RecallPipeline
 from app.settings import ServiceSettings
 from models.errors import ArtifactMissingError
 from tests.app.harness import running, serving
-from tests.fakes import FakeEncoder
+from tests.fakes import FakeEncoder, load_fake
 from tests.redis_server import RedisServer
 
 # No test here is about a Redis that is merely slow; a busy machine must not look like one.
@@ -62,8 +62,8 @@ async def test_an_app_without_an_engine_opens_the_live_artifact_and_refuses_a_mi
             pass
 
 
-async def test_an_app_starts_again_after_it_stopped(engine):
-    app = create_app(ServiceSettings(threads=1), engine=engine)
+async def test_an_app_starts_again_after_it_stopped(store):
+    app = create_app(ServiceSettings(threads=1, artifacts=store.root), load=load_fake)
     for _ in range(2):
         async with running(app) as client:
             assert (await ask(client, "boots"))["cache"] == "miss"
@@ -76,7 +76,7 @@ async def test_stopping_waits_for_what_nobody_waits_for_any_more(engine, encoder
     async with running(app) as client:
         late = await client.post("/recall", json={"text": "boots", "timeout_ms": 10})
         assert late.status_code == 504
-        vectors = app.state.pipeline._vectors
+        vectors = app.state.swapper.pipeline.vectors
         assert vectors._flights
         asyncio.get_running_loop().call_later(0.05, encoder.gate.set)
     assert not vectors._flights
@@ -89,12 +89,12 @@ async def test_settings_reach_their_places(engine, server):
     )
     app = create_app(settings, engine=engine)
     async with running(app):
-        pipeline = app.state.pipeline
+        pipeline = app.state.swapper.pipeline
         assert isinstance(pipeline, RecallPipeline)
         assert app.state.executor._max_workers == 3
-        assert pipeline._vectors._memory.max_entries == 7
-        assert pipeline._vectors._max_waiting == 9
-        assert app.state.redis._timeout_seconds == 1.234
+        assert pipeline.vectors._memory.max_entries == 7
+        assert pipeline.vectors._max_waiting == 9
+        assert app.state.pipelines.redis(engine)._timeout_seconds == 1.234
 
 
 # With a Redis

@@ -26,7 +26,7 @@ LIKELY = {
     "rescore": st.booleans(),
     "with_fields": st.lists(st.sampled_from(["title", "price", "colour", "\ud800"]), max_size=3),
     "timeout_ms": st.floats(),
-    "user_id": st.none() | st.just("u"),
+    "user_id": st.none() | TEXTS | st.integers(),
     "filter": st.none() | st.just({}),
     "diversity": st.floats(),
     "explain": st.booleans(),
@@ -61,6 +61,22 @@ def test_any_batch_is_answered_one_by_one(shared, requests):
     assert len(answers) == len(requests)
     for answer in answers:
         assert answer.get("error", {"status": 200})["status"] in (200, 422, 504)
+
+
+EVENTS = st.fixed_dictionaries(
+    {"event_id": TEXTS, "user_id": TEXTS | st.integers(), "item_id": TEXTS, "type": TEXTS | st.just("click")},
+    optional={"timestamp": SCALARS, "text": TEXTS, "rating": st.floats(), "request_id": TEXTS, "more": VALUES},
+)
+
+
+@settings(max_examples=100)
+@given(events=st.lists(EVENTS | VALUES, max_size=4))
+def test_any_events_are_taken_or_rejected_one_by_one(shared, events):
+    response = shared.post("/feedback", content=json.dumps({"events": events}), headers=JSON)
+    assert response.status_code == 202
+    answer = response.json()
+    assert answer["accepted"] + len(answer["rejected"]) == len(events)
+    assert all(one["reason"] for one in answer["rejected"])
 
 
 @settings(max_examples=200)

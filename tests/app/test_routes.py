@@ -65,7 +65,7 @@ async def test_one_that_is_wrong_is_a_problem_in_its_place(client):
         None,
         {"with_fields": ["colour"]},
         {"text": "boots", "timeout_ms": 1e-6},
-        {"user_id": "u"},
+        {"user_id": []},
         {"k": 2},
     )
     statuses = [answer.get("error", {"status": 200})["status"] for answer in answers]
@@ -151,6 +151,8 @@ async def test_info_shows_the_artifact_the_cache_and_the_limits(client, engine):
     assert info["artifact"]["encoder"] == manifest.encoder.model_dump()
     assert info["artifact"]["index"]["n_items"] == 60
     assert info["artifact"]["probe"].keys() == {"text", "min_cosine"}
+    assert info["users"] == "sqlite"
+    assert info["artifact_refused"] is None
     assert info["cache"] == {"memory_entries": 20_000, "redis": "off"}
     assert (info["threads"], info["workers"]) == (2, 1)
     assert info["limits"] == limits()
@@ -234,7 +236,20 @@ async def openapi(client):
 
 
 def test_the_description_has_every_route(openapi):
-    assert openapi["paths"].keys() == {"/recall", "/recall/batch", "/info", "/livez", "/readyz", "/metrics"}
+    assert openapi["paths"].keys() == {
+        "/recall",
+        "/recall/batch",
+        "/info",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/feedback",
+        "/users/{user_id}",
+        "/items",
+        "/items/{item_id}",
+        "/admin/reload",
+        "/admin/rollback",
+    }
     for path in openapi["paths"].values():
         for operation in path.values():
             assert operation["description"]
@@ -285,6 +300,6 @@ async def test_the_examples_of_the_description_are_answered(client, openapi):
 
 def test_fields_that_come_later_are_not_described(openapi):
     described = openapi["components"]["schemas"]["RecallRequest"]["properties"]
-    assert not {"user_id", "filter", "diversity", "explain"} & described.keys()
+    assert not {"filter", "diversity", "explain"} & described.keys()
     assert described["k"]["maximum"] == 1000
     assert {"type": "integer"} in described["exclude_ids"]["items"]["anyOf"]

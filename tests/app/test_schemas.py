@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import from_validation
-from app.schemas import MAX_K, BatchAnswer, BatchRequest, Problem, RecallAnswer, RecallRequest
+from app.schemas import MAX_K, BatchAnswer, BatchRequest, FeedbackRequest, Problem, RecallAnswer, RecallRequest
 
 
 def complaints(raw: object) -> dict[str, str]:
@@ -34,6 +34,11 @@ def test_a_history_entry_is_a_string_an_integer_or_an_object():
     history = ["i7", 7, {"id": "i9", "weight": 0.5}, {"id": 9}, {"id": "i1", "weight": 0}]
     weighted = RecallRequest.model_validate({"history": history}).weighted_history
     assert weighted == [("i7", 1.0), ("7", 1.0), ("i9", 0.5), ("9", 1.0), ("i1", 0.0)]
+
+
+@pytest.mark.parametrize(("user_id", "kept"), [(None, None), ("u42", "u42"), (0, "0"), ("", ""), ("山/", "山/")])
+def test_a_user_is_a_string_or_an_integer(user_id, kept):
+    assert RecallRequest.model_validate({"user_id": user_id}).user_id == kept
 
 
 @pytest.mark.parametrize("k", [1, MAX_K])
@@ -68,6 +73,10 @@ def test_any_other_k_is_wrong(k):
         ({"exclude_ids": ["a", 1.5]}, "exclude_ids.1"),
         ({"exclude_ids": ["\udfff"]}, "exclude_ids.0"),
         ({"exclude_ids": "a"}, "exclude_ids"),
+        ({"user_id": True}, "user_id"),
+        ({"user_id": 1.5}, "user_id"),
+        ({"user_id": ["u"]}, "user_id"),
+        ({"user_id": "\ud800"}, "user_id"),
         ({"exclude_seen": 1}, "exclude_seen"),
         ({"exclude_seen": "true"}, "exclude_seen"),
         ({"rescore": None}, "rescore"),
@@ -98,9 +107,7 @@ def test_a_body_must_be_an_object(raw):
     assert complaints(raw) == {"": "must be a JSON object"}
 
 
-@pytest.mark.parametrize(
-    "body", [{"user_id": None}, {"filter": None}, {"diversity": 0}, {"diversity": 0.0}, {"explain": False}]
-)
+@pytest.mark.parametrize("body", [{"filter": None}, {"diversity": 0}, {"diversity": 0.0}, {"explain": False}])
 def test_later_fields_pass_while_they_ask_for_nothing(body):
     RecallRequest.model_validate(body)
 
@@ -108,9 +115,6 @@ def test_later_fields_pass_while_they_ask_for_nothing(body):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("user_id", "u42"),
-        ("user_id", 0),  # a user like any other
-        ("user_id", ""),
         ("filter", {"must": [{"key": "category", "match": {"value": "a"}}]}),
         ("filter", {}),
         ("filter", 0),
@@ -154,7 +158,7 @@ def test_requests_of_a_batch_are_checked_later_one_by_one():
 
 
 def test_the_examples_are_valid():
-    for model in (RecallRequest, RecallAnswer):
+    for model in (RecallRequest, RecallAnswer, FeedbackRequest):
         examples = model.model_json_schema()["examples"]
         assert examples
         for example in examples:

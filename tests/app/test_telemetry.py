@@ -21,8 +21,12 @@ METRICS = {
     "recall_cache_total": {"outcome"},
     "recall_degraded_total": {"what"},
     "recall_fallbacks_total": {"kind"},
+    "recall_events_total": {"outcome"},
     "recall_errors_total": {"type"},
     "recall_artifact_items": {"artifact_id"},
+    "recall_artifact_swaps_total": {"outcome"},
+    "recall_artifact_refused": set(),
+    "recall_live_items": set(),
 }
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -53,6 +57,7 @@ def python(code: str, **environment: str) -> str:
 async def test_the_names_and_labels_are_the_documented_ones(client):
     for body in ({"text": "b " * 300}, {}, {"k": 0}):
         await client.post("/recall", json=body)
+    await client.post("/feedback", json={"events": [None]})
     samples = await scrape(client)
     for name, labels in METRICS.items():
         found = [dict(pairs) for (sample, pairs) in samples if sample.removesuffix("_count") == name]

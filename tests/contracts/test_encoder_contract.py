@@ -128,6 +128,12 @@ def cosines(one: Matrix, other: Matrix) -> Matrix:
     return (one * other).sum(axis=1)
 
 
+def test_many_user_texts_at_once_are_each_alone(case: Case) -> None:
+    many = case.encoder.encode_users(TEXTS, lambda n: None)
+    alone = np.stack([case.encoder.encode_user(text)[0] for text in TEXTS])
+    assert cosines(many, alone).min() > 0.9999
+
+
 def test_vectors_are_unit_rows_of_the_manifests_dimension(case: Case) -> None:
     vectors = encode_items(case.encoder, TEXTS)
     assert vectors.shape == (len(TEXTS), case.facts.dim)

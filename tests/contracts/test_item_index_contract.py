@@ -32,7 +32,7 @@ def build(request: pytest.FixtureRequest, kind: IndexKind, tmp_path: Path) -> Bu
         path = tmp_path / "index.faiss"
         path.unlink(missing_ok=True)  # an index that is still open keeps its file
         in_memory(vectors).save(path)
-        return load_index(path, kind, dim=vectors.shape[1], n_items=len(vectors))
+        return load_index(path, kind, vectors)
 
     return mapped if request.param == "mapped" else in_memory
 
@@ -176,7 +176,7 @@ def test_threads_get_the_same_answers(build: Build) -> None:
 def test_what_is_mapped_from_a_file_is_what_was_saved(kind: IndexKind, tmp_path: Path) -> None:
     built = build_index(VECTORS, kind, params=HNSW)
     built.save(tmp_path / "index.faiss")
-    loaded = load_index(tmp_path / "index.faiss", kind, dim=32, n_items=N)
+    loaded = load_index(tmp_path / "index.faiss", kind, VECTORS)
     loaded.save(tmp_path / "again.faiss")
     assert (tmp_path / "again.faiss").read_bytes() == (tmp_path / "index.faiss").read_bytes()
     for query in unit_rows(5, 32, seed=8):

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.artifact import ENCODER, ArtifactContents, write_artifact
+from models.artifact import ENCODER
 from models.artifact_store import ArtifactStore
-from models.encoder import EncoderFacts, Prompts
+from models.artifact_writer import ArtifactContents, write_artifact
+from models.encoder import EncoderFacts, Prompts, QueryRuntime
 from models.item_index import build_index
 from models.manifest import Probe
-from models.relation_head import RelationHead
+from models.relation_head import HadamardHead
 from models.text import TextRecipe
 from models.types import Item, Matrix, Vector
 
@@ -35,6 +36,8 @@ ITEMS = {
 class GoldenEncoder:
     """Hashes words into 8 dimensions with integers only: no library's next version moves it."""
 
+    runtime: QueryRuntime = "openvino-f32"
+
     def __init__(self, folder: Path, facts: EncoderFacts, threads: int) -> None:
         self._seed = (folder / "seed.txt").read_text()
 
@@ -44,6 +47,9 @@ class GoldenEncoder:
             digest = hashlib.blake2b(f"{self._seed} {word}".encode(), digest_size=DIM).digest()
             total += np.frombuffer(digest, np.uint8).astype(np.float64) - 127.5
         return (total / np.sqrt((total * total).sum())).astype(np.float32), False
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        return self.encode_items(texts, on_done)
 
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         on_done(len(texts))
@@ -81,7 +87,7 @@ def main() -> None:
             index_params={},
             learnt=None,
             user_texts=None,
-            head=RelationHead(
+            head=HadamardHead(
                 np.linspace(0.5, 1.5, DIM, dtype=np.float32), np.linspace(0.2, -0.2, 6, dtype=np.float32)
             ),
             head_trained=True,

@@ -22,8 +22,10 @@ REPORT_KEYS = {
     "user_texts",
     "index",
     "interactions",
+    "events",
     "quality",
     "rejects",
+    "deleted",
     "warnings",
     "seconds",
 }

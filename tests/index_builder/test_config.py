@@ -54,7 +54,7 @@ def test_everything_else_has_a_default(tmp_path: Path) -> None:
     assert config.catalogue.max_reject_share == 0.01
     assert config.interactions is None
     assert (config.text.strip_punctuation, config.text.stop_words) == (False, None)
-    assert (config.encoder.device, config.encoder.dtype) == ("auto", "float32")
+    assert (config.encoder.device, config.encoder.dtype) == ("auto", "auto")
     assert (config.index.kind, config.index.exact_up_to) == ("auto", 50_000)
     assert config.publish.artifacts == tmp_path / "artifacts"
 
@@ -69,6 +69,28 @@ def test_absolute_paths_stay_and_relative_ones_are_the_files_not_the_callers(
     assert config.catalogue.path.resolve() == tmp_path / "data" / "items.csv"
     absolute = load(tmp_path, LEAST.replace('"items.csv"', '"/data/items.csv"'))
     assert absolute.catalogue.path == Path("/data/items.csv")
+
+
+@pytest.mark.parametrize("source", ["redis://h:1/2", "rediss://:pw@h", "unix:///run/redis"])
+def test_a_redis_is_no_path(tmp_path: Path, source: str) -> None:
+    feedback = load(tmp_path, f'{LEAST}[feedback]\nsource = "{source}"\n').feedback
+    assert feedback is not None
+    assert (feedback.source, feedback.events) == (source, tmp_path / "events")
+    assert "pw" not in repr(feedback)
+
+
+def test_a_state_folder_is_relative_to_the_file_and_a_table_of_weights_replaces_all(tmp_path: Path) -> None:
+    section = '[feedback]\nsource = "state"\nevents = "days"\nweights = {stare = 2, skip = -0.5}\n'
+    feedback = load(tmp_path, LEAST + section).feedback
+    assert feedback is not None
+    assert (feedback.source, feedback.events) == (str(tmp_path / "state"), tmp_path / "days")
+    assert feedback.weights == {"stare": 2.0, "skip": -0.5}
+
+
+@pytest.mark.parametrize("weight", ["101", "-101", "nan", '"much"'])
+def test_a_weight_out_of_bounds_is_named(tmp_path: Path, weight: str) -> None:
+    with pytest.raises(ConfigError, match=r"feedback\.weights\.click"):
+        load(tmp_path, f'{LEAST}[feedback]\nsource = "s"\nweights = {{click = {weight}}}\n')
 
 
 def test_a_models_folder_is_relative_to_the_file_too(tmp_path: Path) -> None:
@@ -91,7 +113,7 @@ def test_a_models_folder_is_relative_to_the_file_too(tmp_path: Path) -> None:
             LEAST + "[interactions]\npath = 'x'\nusers = 'u'\n",
             "unknown key 'interactions.users'; did you mean 'user'?",
         ),
-        ("path = 'x'\n" + LEAST, "unknown key 'path'; known keys: catalogue, interactions,"),
+        ("wrong = 'x'\n" + LEAST, "unknown key 'wrong'; known keys: catalogue, interactions,"),
         (LEAST + "[publish.artifacts]\nx = 1\n", "publish.artifacts: "),
         ("", "catalogue: Field required"),
         ("[catalogue]\n", "catalogue.path: Field required"),
@@ -102,7 +124,10 @@ def test_a_models_folder_is_relative_to_the_file_too(tmp_path: Path) -> None:
         (LEAST + "max_reject_share = nan\n", "catalogue.max_reject_share: "),
         (LEAST + "[encoder]\ndevice = 'tpu'\n", "encoder.device: Input should be 'auto', 'cuda', 'mps' or 'cpu'"),
         (LEAST + "[encoder]\ntruncate_dim = 0\n", "encoder.truncate_dim: Input should be greater than or equal to 1"),
-        (LEAST + "[encoder]\ndtype = 'int8'\n", "encoder.dtype: Input should be 'float32', 'bfloat16' or 'float16'"),
+        (
+            LEAST + "[encoder]\ndtype = 'int8'\n",
+            "encoder.dtype: Input should be 'auto', 'float32', 'bfloat16' or 'float16'",
+        ),
         (
             LEAST + "[interactions]\npath = 'x'\nmin_rating = 3\n",
             'interactions: min_rating is set but no rating column; add rating = "<column>"',

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from index_builder.config import EncoderConfig
 from index_builder.encode import encode_items, prepare_encoder
+from index_builder.encoded_chunks import EncodedChunks
 from models.artifact import Artifact, open_artifact
 from models.artifact_store import ArtifactStore
+from models.cpu import has_bfloat16
 from models.encoder_openvino import OpenVINOEncoder
 from models.errors import EncoderError
 from models.text import TextRecipe
-from models.types import Item
+from models.types import Item, Matrix
 from tests.artifacts import contents_of, publish
 from tests.fakes import DIM, FakeEncoder, fake_facts
 from tests.tiny_model import Prepared, prepare, real_texts, write_tiny_model
@@ -182,7 +184,9 @@ def test_a_lower_precision_is_taken_only_where_it_equals_the_reference(
     prepared = prepare(model, tmp_path / "artifact", texts=texts, dtype="bfloat16")
     assert (lowest_cosine(prepared, texts, "bfloat16") >= 0.9999) == holds
     assert prepared.facts.precision == ("bfloat16" if holds else "float32")
-    assert type(prepared.load()).__name__ == ("TorchEncoder" if holds else "OpenVINOEncoder")
+    loaded = prepared.load()
+    assert isinstance(loaded, OpenVINOEncoder)
+    assert loaded.runtime == ("openvino-bf16" if holds and has_bfloat16() else "openvino-f32")
     assert prepared.facts.query_runtime == "openvino-f32"
     from index_builder.encoder_source import find_model
 
@@ -193,3 +197,21 @@ def test_a_lower_precision_is_taken_only_where_it_equals_the_reference(
     items = prepared.load().encode_items(texts, lambda n: None)
     queries = OpenVINOEncoder(prepared.folder, prepared.facts, 1).encode_items(texts, lambda n: None)
     assert (items * queries).sum(axis=1).min() >= 0.9999
+
+
+def test_a_build_that_died_leaves_its_chunks_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index_builder.encode._CHUNK", 4)
+    texts = [f"text {number}" for number in range(10)]
+
+    class Dying(FakeEncoder):
+        def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+            if self.encoded:
+                raise KeyboardInterrupt
+            return super().encode_items(texts, on_done)
+
+    chunks = EncodedChunks(tmp_path, "fake-0")
+    with pytest.raises(KeyboardInterrupt):
+        encode_items(texts, fake_facts(), load=Dying, parent=None, chunks=chunks)
+    again = encode_items(texts, fake_facts(), load=FakeEncoder, parent=None, chunks=EncodedChunks(tmp_path, "fake-0"))
+    assert (again.n_encoded, again.n_reused) == (6, 4)
+    np.testing.assert_array_equal(again.embeddings, FakeEncoder().encode_items(texts, lambda n: None))

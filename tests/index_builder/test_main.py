@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from index_builder.__main__ import main
-from index_builder.build import builder_lock
 from index_builder.demo import write_demo
+from index_builder.evaluation_page import comparison_line
+from index_builder.lock import builder_lock
 from models.artifact import read_manifest
 from models.artifact_store import ArtifactStore
 from models.manifest import FileFacts, seal
+from models.training.evaluation import Evaluation
 from tests.index_builder.shop import REPORT_KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +105,27 @@ def test_a_second_build_reuses_everything(shop: Path, run: Run) -> None:
     assert ArtifactStore(shop / "artifacts").open().manifest.parent == first
 
 
+def test_an_evaluation_prints_tables_and_writes_figures_and_a_page(shop: Path, run: Run) -> None:
+    before = ArtifactStore(shop / "artifacts").ids()
+    json_file, page = shop / "figures.json", shop / "page.html"
+    code, out, _ = run("evaluate", shop / "recall.toml", "--json", json_file, "--html", page)
+    assert code == 0
+    evaluation = Evaluation.model_validate_json(json_file.read_text())
+    assert evaluation.data.n_items == 60
+    for ranker in evaluation.rankers:
+        assert ranker.name in out
+    assert comparison_line(evaluation.comparisons[0]) in out
+    assert f"Evaluation of {shop / 'recall.toml'}" in page.read_text()
+    assert ArtifactStore(shop / "artifacts").ids() == before
+
+
+def test_an_evaluation_without_interactions_is_one_line(shop: Path, run: Run) -> None:
+    toml = (shop / "recall.toml").read_text()
+    start, end = toml.index("[interactions]"), toml.index("[encoder]")
+    (shop / "recall.toml").write_text(toml[:start] + toml[end:])
+    assert "recall.toml has no [interactions]" in failed(run("evaluate", shop / "recall.toml"))
+
+
 def test_artifacts_on_the_command_line_win_over_the_file(shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
     shutil.copytree(shop / "artifacts", shop / "elsewhere", symlinks=True)
@@ -179,6 +202,29 @@ def test_activate_goes_back_after_verifying(shop: Path, run: Run) -> None:
     assert store.current_id() == first
 
 
+def test_rollback_goes_back_and_again_further_back(shop: Path, run: Run) -> None:
+    store = ArtifactStore(shop / "artifacts")
+    ids = [store.current_id()]
+    for _ in range(2):
+        assert run("build", shop / "recall.toml")[0] == 0
+        ids.append(store.current_id())
+    for live, previous in ((ids[2], ids[1]), (ids[1], ids[0])):
+        code, out, _ = run("rollback", "--artifacts", store.root)
+        assert (code, out) == (0, f"artifact {previous} is live in {store.root} again, instead of {live}\n")
+        assert store.current_id() == previous
+    assert f"was live before {ids[0]}" in failed(run("rollback", "--artifacts", store.root))
+
+
+def test_rollback_leaves_a_damaged_artifact_alone(shop: Path, run: Run) -> None:
+    store = ArtifactStore(shop / "artifacts")
+    first = store.current_id()
+    run("build", shop / "recall.toml")
+    second = store.current_id()
+    (store.root / str(first) / "popularity.npy").unlink()
+    assert "popularity.npy" in failed(run("rollback", "--artifacts", store.root))
+    assert store.current_id() == second
+
+
 @pytest.mark.parametrize("artifact_id", ["current", "0000000000000000", "../shop", "rejects"])
 def test_what_is_no_artifact_is_not_activated(shop: Path, run: Run, artifact_id: str) -> None:
     store = ArtifactStore(shop / "artifacts")
@@ -238,6 +284,9 @@ def test_an_encoder_that_fails_is_one_line_though_its_library_says_more(shop: Pa
         (["build", "recall.toml", "--fast"], "No such option: --fast"),
         (["build", "recall.toml", "extra"], "unexpected extra argument"),
         (["build", "recall.toml", "--json", "no/such/folder/report.json"], "no/such/folder is no folder"),
+        (["evaluate"], "Missing argument 'recall.toml'"),
+        (["evaluate", "recall.toml", "--json", "no/such/folder/figures.json"], "no/such/folder is no folder"),
+        (["evaluate", "recall.toml", "--html", "no/such/folder/page.html"], "no/such/folder is no folder"),
         (["activate"], "Missing argument 'ID'"),
         (["demo"], "Missing argument 'DIR'"),
         (["demo", "x", "--source", "redhat"], "'redhat' is none of auto, debian, small"),
@@ -258,7 +307,7 @@ def test_bad_usage_is_exit_code_2(
 def test_help_is_no_failure(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command in out for command in ("build", "demo", "list", "verify", "activate"))
+    assert all(command in out for command in ("build", "evaluate", "demo", "list", "verify", "activate", "rollback"))
 
 
 def test_the_demo_is_written_and_says_what_it_is(tmp_path: Path, run: Run) -> None:
@@ -294,3 +343,31 @@ def test_an_unknown_model_is_one_line_without_a_network(shop: Path) -> None:
     assert result.stderr.count("\n") == 1
     assert ArtifactStore(shop / "artifacts").current_id() == live
     assert not list((shop / "artifacts").glob(".staging-*"))
+
+
+def test_a_night_that_the_gate_refuses_is_exit_1_with_a_line_that_says_why_and_its_reports(
+    shop: Path, run: Run
+) -> None:
+    before, lines = ArtifactStore(shop / "artifacts").current_id(), (shop / "items.jsonl").read_text().splitlines()
+    code, out, _ = run("nightly", shop / "recall.toml", "--json", shop / "night.json")
+    assert code == 0
+    assert (
+        out.splitlines()[-1] == f"nothing changed since artifact {before} was built: nothing is encoded, nothing fitted"
+    )
+    (shop / "items.jsonl").write_text("\n".join(lines[:40]) + "\n")
+    files = ("--json", shop / "night.json", "--html", shop / "gate.html")
+    code, out, err = run("nightly", shop / "recall.toml", *files)
+    assert code == 1
+    assert err.splitlines()[-1].startswith(
+        f"error: the gate says no, {before} stays live: 40 items instead of 60, -33.3%"
+    )
+    assert "gate: NO: 40 items instead of 60" in out
+    report = json.loads((shop / "night.json").read_text())
+    assert (report["outcome"], report["live"], report["build"]) == ("refused", before, None)
+    assert report["gate"]["passed"] is False
+    assert "the gate says no" in (shop / "gate.html").read_text()
+    assert ArtifactStore(shop / "artifacts").current_id() == before
+    code, out, _ = run("nightly", shop / "recall.toml", "--force")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("artifact ")
+    assert ArtifactStore(shop / "artifacts").current_id() != before

@@ -21,6 +21,7 @@ REPORT = BuildReport(
         "catalogue": {"rejected": 2, "share": 0.1, "counts": {"no_id": 2}, "examples": [], "file": "bad.jsonl"},
         "interactions": {"rejected": 0, "share": 0.0, "counts": {}, "examples": [], "file": None},
     },
+    deleted=["fedcba9876543210"],
     warnings=["look at this"],
     seconds={"read": 0.25, "encode": 61.04},
 )
@@ -36,6 +37,7 @@ def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
         "validation by text, 8 cases, product     recall@10 0.500",
         "validation by text, 8 cases, zero_shot   recall@10 0.250",
         "seconds: read 0.2, encode 61.0",
+        "deleted old artifacts: fedcba9876543210",
         "artifact 0123456789abcdef is live in /shop/artifacts",
     ]
 

@@ -85,7 +85,7 @@ class LossyIndex(ItemIndex):
 )
 def test_ann_recall_is_the_share_of_the_exact_neighbours(n_items: int, kept: int, recall: float) -> None:
     vectors = unit_rows(n_items, 8)
-    index = LossyIndex(build_index(vectors, "flat", params={})._index, "flat")
+    index = LossyIndex(build_index(vectors, "flat", params={})._index, "flat", vectors)
     index.kept = kept
     assert measure_ann_recall(index, vectors) == pytest.approx(recall)
 

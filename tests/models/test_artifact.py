@@ -7,14 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.artifact import (
-    MANIFEST,
     TEXT_HASHES,
     check_probe,
     open_artifact,
     read_manifest,
-    text_hashes,
 )
 from models.artifact_store import ArtifactStore
+from models.artifact_writer import text_hashes
 from models.errors import (
     ArtifactMismatchError,
 )
@@ -91,25 +90,6 @@ def test_every_file_can_be_read_by_another_user(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_is_unchanged_is_a_hard_link_to_the_parent(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path)
-    parent = store.open(publish(store, contents_of(VECTORS)))
-    before = {name: (parent.folder / name).read_bytes() for name in ALL_FILES}
-    changed = replace(contents_of(VECTORS), popularity=np.full(6, 9, np.float32))
-    child = store.open(publish(store, changed, parent=parent))
-    assert child.manifest.parent == parent.manifest.artifact_id
-    linked = {name for name in ALL_FILES if (child.folder / name).samefile(parent.folder / name)}
-    assert linked == set(ALL_FILES) - {MANIFEST, "popularity.npy"}
-    assert {name: (parent.folder / name).read_bytes() for name in ALL_FILES} == before
-    assert store.open(parent.manifest.artifact_id).popularity[0] == 0
-    assert child.popularity[0] == 9
-
-
-def test_identity_and_time_make_two_builds_of_the_same_two_artifacts(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path)
-    assert publish(store, contents_of(VECTORS)) != publish(store, contents_of(VECTORS))
-
-
 def test_the_probe_passes_for_its_encoder_and_names_another(folder: Path) -> None:
     manifest = read_manifest(folder)
     assert check_probe(FakeEncoder(), manifest) == pytest.approx(1)
@@ -137,11 +117,3 @@ def test_the_probe_is_cleaned_by_the_recipe(tmp_path: Path) -> None:
     probe = Probe(text="<b>a</b>  canary", vector=tuple(clean.tolist()), min_cosine=0.999)
     manifest = write(tmp_path / ".staged", contents_of(VECTORS), probe=probe)
     assert check_probe(FakeEncoder(), manifest) == pytest.approx(1)
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=8))
-def test_text_hashes_tell_texts_apart(texts: list[str]) -> None:
-    hashes = text_hashes(texts)
-    assert hashes.shape == (len(texts), 16)
-    assert hashes.dtype == np.uint8
-    assert len({row.tobytes() for row in hashes}) == len(set(texts))

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from index_builder.verify import verify_artifact
 from models.artifact import (
     MANIFEST,
-    ArtifactContents,
     open_artifact,
     read_manifest,
 )
 from models.artifact_store import ArtifactStore
+from models.artifact_writer import ArtifactContents
 from models.errors import (
     ArtifactCorruptError,
     ArtifactError,

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.build import build, builder_lock
+from index_builder.build import build
 from index_builder.config import load_config
+from index_builder.lock import builder_lock
+from models.activations import HISTORY
 from models.artifact import MANIFEST
 from models.artifact_store import CURRENT, ArtifactStore
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMissingError
@@ -14,6 +16,8 @@ from tests.fakes import load_fake, prepare_fake
 
 CONTENTS = contents_of(unit_rows(3, 4))
 OPEN_FILES = Path("/proc/self/fd")
+# What activation puts beside the artifacts.
+POINTER = {CURRENT, HISTORY, ".current.lock"}
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_what_is_published_is_there_and_only_activation_makes_it_live(empty: Art
     empty.activate(manifest.artifact_id)
     assert empty.current_id() == manifest.artifact_id
     assert empty.open().manifest == manifest
-    assert names(empty.root) == {manifest.artifact_id, CURRENT}
+    assert names(empty.root) == {manifest.artifact_id, *POINTER}
 
 
 def test_the_pointer_is_relative_so_that_the_folder_can_be_moved(three: tuple[ArtifactStore, list[str]]) -> None:
@@ -70,7 +74,7 @@ def test_activating_another_and_back_moves_nothing_but_the_pointer(three: tuple[
     for artifact_id in (ids[2], ids[2], ids[0], ids[1]):
         store.activate(artifact_id)
         assert store.current_id() == artifact_id
-        assert names(store.root) == {*ids, CURRENT}
+        assert names(store.root) == {*ids, *POINTER}
 
 
 def test_the_pointer_is_never_absent_while_it_changes(
@@ -192,10 +196,11 @@ def test_cleaning_deletes_leftovers_and_nothing_else(three: tuple[ArtifactStore,
     (store.root / ".staging-a" / "encoder" / "weights").write_text("x")
     os.link(store.root / ids[0] / "index.faiss", store.root / ".staging-a" / "index.faiss")
     (store.root / ".staging-current").symlink_to(ids[2])
+    (store.root / ".staging-history.json").write_text("{")
     (store.root / ".lock").touch()
     (store.root / "rejects").mkdir()
-    assert store.clean() == [".staging-a", ".staging-current"]
-    assert names(store.root) == {*ids, CURRENT, ".lock", "rejects"}
+    assert store.clean() == [".staging-a", ".staging-current", ".staging-history.json"]
+    assert names(store.root) == {*ids, *POINTER, ".lock", "rejects"}
     assert all(store.open(artifact_id) for artifact_id in ids)
     assert store.clean() == []
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from models.encoder_openvino import GRAPH, TOKENIZER, OpenVINOEncoder
+from models.encoder_openvino import GRAPH, OpenVINOEncoder
 from models.errors import EncoderError
+from models.graph_inputs import TOKENIZER
 from tests.tiny_model import Prepared
 
 

@@ -9,18 +9,21 @@ from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import (
     FusedMatching,
     KnownUser,
+    Parts,
     PartWeights,
     SituationWeights,
-    TextKernel,
     UserSide,
     covariance,
     scale,
 )
+from models.item_side import ItemSide
 from models.learnt import MATCHING, Learnt, load_learnt, write_learnt
 from models.lexical import Lexicon
-from models.types import Matrix
+from models.tower import Tower, TowerFacts, tensor_shapes
+from models.types import Matrix, Vector
 
-N_ITEMS, DIM, LEXICAL = 30, 6, 3
+N_ITEMS, DIM, LEXICAL, TOWER = 30, 6, 3, 4
+TEXT_DIM = DIM + LEXICAL
 NO_HISTORY = np.empty(0, np.int64)
 EQUAL = PartWeights()
 
@@ -29,38 +32,50 @@ def random(seed: int, *shape: int) -> Matrix:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def some_tower(decay: float = 0.5) -> Tower:
+    """A tower whose every tensor is random."""
+    facts = TowerFacts(dim=TOWER, heads=2, decay=decay)
+    shapes = tensor_shapes(facts, TEXT_DIM)
+    return Tower(facts, {name: random(seed, *shape) for seed, (name, shape) in enumerate(shapes.items(), 100)})
+
+
 def learnt(weights: PartWeights = EQUAL) -> Learnt:
-    embeddings, lexical = random(1, N_ITEMS, DIM), random(2, N_ITEMS, LEXICAL)
-    parts = [random(3, N_ITEMS, 4), random(4, N_ITEMS, 5), random(5, N_ITEMS, 2), random(6, N_ITEMS, 1)]
+    tower = some_tower()
+    parts = Parts(random(3, N_ITEMS, 4), random(4, N_ITEMS, 5), random(5, N_ITEMS, TOWER), random(6, N_ITEMS, 1))
     side = UserSide(
-        kernel=TextKernel(dim=DIM),
         decay=0.5,
-        embeddings=embeddings,
-        lexical=lexical,
-        projection=random(7, DIM + LEXICAL, 4),
+        projection=random(7, TEXT_DIM, 4),
         history_factors=random(8, N_ITEMS, 5),
-        landmarks=random(9, 7, DIM + LEXICAL),
-        text_factors=random(10, 7, 2),
+        tower=tower,
+        zero_shot_items=parts.zero_shot,
+        tower_items=parts.tower,
     )
-    covariances = tuple(covariance(part) for part in parts)
+    covariances = tuple(covariance(part) for part in (parts.zero_shot, parts.behaviour, parts.tower, parts.popularity))
     matching = FusedMatching(side, SituationWeights(history=weights, text=weights), covariances)  # type: ignore[arg-type]
-    return Learnt(matching, np.hstack(parts), Lexicon({"a": 0, "b": 1}, random(11, 2, LEXICAL)))
+    item_side = ItemSide(side.projection, random(9, TEXT_DIM, 5), random(10, TEXT_DIM, 5), tower)
+    lexicon = Lexicon({"a": 0, "b": 1}, np.ones(2, np.float32), random(11, 2, LEXICAL), random(13, 2, TOWER))
+    return Learnt(matching, item_side, parts.joined(), lexicon)
 
 
 def user(n_texts: int, history: list[int], weights: list[float] | None = None) -> KnownUser:
-    texts = random(12, n_texts, DIM + LEXICAL)
+    texts = random(12, n_texts, TEXT_DIM + TOWER)
     return KnownUser(texts, np.array(history, np.int64), np.array(weights or [1.0] * len(history), np.float32))
+
+
+def vector_of(model: Learnt, known: KnownUser) -> Vector:
+    asked = model.matching.ask(known)
+    assert asked is not None
+    return asked.vector
 
 
 @pytest.mark.parametrize("known", [user(1, []), user(2, [3]), user(0, [3, 4])])
 def test_each_part_has_the_deviation_of_its_weight(known: KnownUser) -> None:
     """Over the catalogue, the inner products of a part deviate by exactly its weight."""
-    weights = PartWeights(zero_shot=0.5, behaviour=2, text=0.25, popularity=0.1)
+    weights = PartWeights(zero_shot=0.5, behaviour=2, tower=0.25, popularity=0.1)
     model = learnt(weights)
-    vector = model.matching.user_vector(known)
-    assert vector is not None
-    bounds = np.cumsum([0, 4, 5, 2, 1])
-    expected = [0.5, 2 if len(known.history) else 0, 0.25 if len(known.texts) else 0, 0.1]
+    vector = vector_of(model, known)
+    bounds = np.cumsum([0, 4, 5, TOWER, 1])
+    expected = [0.5, 2 if len(known.history) else 0, 0.25, 0.1]
     for start, end, deviation in zip(bounds[:-1], bounds[1:], expected, strict=True):
         scores = model.item_vectors[:, start:end] @ vector[start:end]
         assert scores.std(ddof=1) == pytest.approx(deviation, rel=1e-3)
@@ -70,8 +85,7 @@ def test_a_history_part_worked_by_hand() -> None:
     """Decay .5 and weights: the behaviour part points along .5·2·a₃ + 1·a₄."""
     model = learnt()
     factors = model.matching.side.history_factors
-    vector = model.matching.user_vector(user(0, [3, 4], [2.0, 1.0]))
-    assert vector is not None
+    vector = vector_of(model, user(0, [3, 4], [2.0, 1.0]))
     expected = 0.5 * 2 * factors[3] + factors[4]
     found = vector[4:9]
     np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-5)
@@ -79,24 +93,19 @@ def test_a_history_part_worked_by_hand() -> None:
 
 @pytest.mark.parametrize("known", [user(0, []), user(0, [1, 2], [0.0, 0.0])])
 def test_nothing_known_is_none(known: KnownUser) -> None:
-    assert learnt().matching.user_vector(known) is None
+    assert learnt().matching.ask(known) is None
 
 
 def test_scale_leaves_zeros_alone() -> None:
     assert scale(np.zeros((1, 2), np.float32), np.eye(2, dtype=np.float32)).tolist() == [[0, 0]]
 
 
-def test_the_kernel_of_a_text_with_itself() -> None:
-    text = np.array([[1, 0, 0, 1]], np.float32)
-    assert TextKernel(dim=3, width=0.2, lexical_share=0.3).between(text, text) == pytest.approx(1)
-
-
 def test_written_and_read_it_serves_the_same(tmp_path: Path) -> None:
     model = learnt()
     write_learnt(tmp_path, model)
-    again = load_learnt(tmp_path, model.matching.facts, model.matching.side.embeddings)
+    again = load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
     known = user(2, [5, 6])
-    np.testing.assert_array_equal(again.matching.user_vector(known), model.matching.user_vector(known))
+    np.testing.assert_array_equal(vector_of(again, known), vector_of(model, known))
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
     np.testing.assert_array_equal(again.lexicon.vector("b a"), model.lexicon.vector("b a"))
 
@@ -106,13 +115,11 @@ def test_a_wrong_shape_is_named(tmp_path: Path) -> None:
     write_learnt(tmp_path, model)
     np.save(tmp_path / "history_factors.npy", random(0, N_ITEMS, 9))
     with pytest.raises(ArtifactMismatchError, match="history_factors"):
-        load_learnt(tmp_path, model.matching.facts, model.matching.side.embeddings)
+        load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
     (tmp_path / MATCHING).write_bytes(b"no tensors")
     with pytest.raises(ArtifactCorruptError, match="matching"):
-        load_learnt(tmp_path, model.matching.facts, model.matching.side.embeddings)
+        load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
 
 
 def test_a_learnt_user_without_history_uses_no_factor() -> None:
-    vector = learnt().matching.user_vector(KnownUser(random(12, 1, DIM + LEXICAL), NO_HISTORY, np.empty(0, np.float32)))
-    assert vector is not None
-    assert not vector[4:9].any()
+    assert not vector_of(learnt(), user(1, []))[4:9].any()

@@ -37,7 +37,7 @@ def test_another_index_than_the_manifests_is_named(
     tmp_path: Path, kind: str, asked: str, dim: int, n_items: int, message: str
 ) -> None:
     with pytest.raises(ArtifactCorruptError, match=message) as caught:
-        load_index(saved(tmp_path, kind), asked, dim=dim, n_items=n_items)
+        load_index(saved(tmp_path, kind), asked, np.empty((n_items, dim), np.float32))
     assert "index.faiss" in str(caught.value)
 
 
@@ -48,7 +48,7 @@ def test_distances_instead_of_inner_products_are_refused(tmp_path: Path, make) -
     faiss.write_index(index, str(tmp_path / "index.faiss"))
     kind = "hnsw" if isinstance(index, faiss.IndexHNSWFlat) else "flat"
     with pytest.raises(ArtifactCorruptError, match=r"index\.faiss"):
-        load_index(tmp_path / "index.faiss", kind, dim=8, n_items=50)
+        load_index(tmp_path / "index.faiss", kind, VECTORS)
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
@@ -59,22 +59,22 @@ def test_a_cut_file_is_an_error_not_a_crash(tmp_path: Path, kind: str, share: fl
     path.unlink()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ArtifactCorruptError, match=r"index\.faiss is no FAISS index"):
-        load_index(path, kind, dim=8, n_items=50)
+        load_index(path, kind, VECTORS)
 
 
 @pytest.mark.parametrize("content", [b"not an index", b"IxFI", b"\0" * 200, b"IHNf" + b"\xff" * 200])
 def test_another_file_is_an_error_not_a_crash(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "index.faiss").write_bytes(content)
     with pytest.raises(ArtifactCorruptError, match=r"index\.faiss"):
-        load_index(tmp_path / "index.faiss", "flat", dim=8, n_items=50)
+        load_index(tmp_path / "index.faiss", "flat", VECTORS)
     with pytest.raises(ArtifactCorruptError, match="absent"):
-        load_index(tmp_path / "absent", "flat", dim=8, n_items=50)
+        load_index(tmp_path / "absent", "flat", VECTORS)
 
 
 def test_a_mapped_index_outlives_its_files_name(tmp_path: Path) -> None:
     """An artifact that is deleted while a service has it open keeps answering."""
     path = saved(tmp_path, "flat")
-    index = load_index(path, "flat", dim=8, n_items=50)
+    index = load_index(path, "flat", VECTORS)
     path.unlink()
     rows, _ = index.search(VECTORS[7], 1)
     assert rows.tolist() == [7]

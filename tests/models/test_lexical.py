@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from models.lexical import Lexicon, terms
-from models.training.lexical import fit_lexicon
+from models.lexical import Lexicon, no_terms, terms
+from models.training.lexical import fit_lexicon, term_matrix
 
 TEXTS = ["red apple pie", "green apple tart", "blue bicycle wheel", "bicycle bell, blue", "apple tree"]
 
@@ -26,19 +27,23 @@ def test_terms(text: str, expected: list[str]) -> None:
 
 
 def test_a_hand_worked_vector() -> None:
-    """Two terms with loadings (2, 0) and (0, 1); the first occurs e times as a count of 1, the second twice."""
-    lexicon = Lexicon({"a": 0, "b": 1}, np.array([[2, 0], [0, 1]], np.float32))
-    expected = np.array([2, 1 + np.log(2)])
-    np.testing.assert_allclose(lexicon.vector("a b b c"), expected / np.linalg.norm(expected), rtol=1e-6)
-    np.testing.assert_array_equal(lexicon.vector("unknown"), [0, 0])
+    """Two terms with idf 1 and 3, the first once, the second twice; loadings (2, 0) and (0, 1), words 1 and 10."""
+    loadings, words = np.array([[2, 0], [0, 1]], np.float32), np.array([[1], [10]], np.float32)
+    lexicon = Lexicon({"a": 0, "b": 1}, np.array([1, 3], np.float32), loadings, words)
+    tfidf = np.array([1, 3 * (1 + np.log(2))])
+    tfidf /= np.linalg.norm(tfidf)
+    lexical = tfidf * [2, 1]
+    expected = [*(lexical / np.linalg.norm(lexical)), tfidf @ [1, 10]]
+    np.testing.assert_allclose(lexicon.vector("a b b c"), expected, rtol=1e-6)
+    np.testing.assert_array_equal(lexicon.vector("unknown"), [0, 0, 0])
+    np.testing.assert_array_equal(no_terms(2).vectors(["a"]), [[0, 0]])
 
 
 def test_fitted_vectors_are_the_projected_tfidf() -> None:
     """The serving code gives scikit-learn's own transform, up to length."""
     lexicon = fit_lexicon(TEXTS, dim=3)
-    assert lexicon is not None
     vectors = lexicon.vectors(TEXTS)
-    assert vectors.shape == (5, lexicon.projection.shape[1])
+    assert vectors.shape == (5, lexicon.loadings.shape[1])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     cosines = vectors @ vectors.T
     assert cosines[0, 1] > cosines[0, 2]
@@ -47,7 +52,15 @@ def test_fitted_vectors_are_the_projected_tfidf() -> None:
 
 @pytest.mark.parametrize("texts", [["", ""], ["same"], ["!", "?"]])
 def test_too_few_terms_fit_nothing(texts: list[str]) -> None:
-    assert fit_lexicon(texts) is None
+    assert fit_lexicon(texts).vectors(texts).shape == (len(texts), 0)
+
+
+def test_the_term_matrix_is_scikit_learns() -> None:
+    """The serving code's weights are scikit-learn's TF-IDF, row by row."""
+    lexicon = fit_lexicon(TEXTS, dim=3)
+    reference = TfidfVectorizer(analyzer=terms, sublinear_tf=True, vocabulary=lexicon.vocabulary).fit(TEXTS)
+    found = term_matrix(lexicon, TEXTS).toarray()
+    np.testing.assert_allclose(found, reference.transform(TEXTS).toarray(), atol=1e-6)
 
 
 @given(st.text())

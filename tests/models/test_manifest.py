@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMismatchError, ArtifactUnsupportedError
-from models.manifest import FORMAT_VERSION, FileFacts, Manifest, parse_manifest
+from models.manifest import FORMAT_VERSION, FileFacts, InputFacts, Manifest, parse_manifest
 from models.text import TextRecipe
 from tests.artifacts import sealed_manifest
 
@@ -50,8 +50,11 @@ def test_the_identity_covers_every_field(field: str) -> None:
         "encoder": MANIFEST.encoder.model_copy(update={"fingerprint": "other"}),
         "index": MANIFEST.index.model_copy(update={"params": {"m": 1}}),
         "item_fields": ("title", "brand"),
+        "text_fields": ("title",),
+        "live_seq": 7,
         "files": {"encoder/seed.txt": FileFacts(sha256="0" * 63 + "1", bytes=1)},
         "probe": MANIFEST.probe.model_copy(update={"text": "another"}),
+        "inputs": InputFacts(digest="0" * 64, n_interactions=3, newest=1.5),
         "quality": {"ann_recall@100": 0.5},
         "parent": "0123456789abcdef",
     }

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.recaller import Recaller, UserQuery, first, pool_size
-from models.relation_head import RelationHead
+from models.relation_head import HadamardHead
 from models.types import Matrix, Vector
 from tests.artifacts import memory_artifact, unit, unit_rows
 
@@ -31,7 +31,7 @@ def query(
 
 def recaller_of(vectors: Matrix, *, popular: bool, seed: int = 0) -> Recaller:
     rng = np.random.default_rng(seed)
-    head = RelationHead(
+    head = HadamardHead(
         rng.standard_normal(vectors.shape[1]).astype(np.float32), rng.standard_normal(len(vectors)).astype(np.float32)
     )
     popularity = rng.integers(0, 5, len(vectors)) if popular else None
@@ -110,14 +110,14 @@ def test_recall_asks_for_that_pool_only_where_the_head_acts() -> None:
     order = np.argsort(-(vectors @ vectors[0]))
     bias = np.zeros(N, np.float32)
     bias[order[199]], bias[order[200]] = 5, 9
-    recaller = Recaller(memory_artifact(vectors, head=RelationHead(np.ones(DIM, np.float32), bias)))
+    recaller = Recaller(memory_artifact(vectors, head=HadamardHead(np.ones(DIM, np.float32), bias)))
     assert recaller.recall(query([vectors[0]], k=1)).rows.tolist() == [order[199]]
     assert recaller.recall(query([vectors[0]], k=1), rescore=False).rows.tolist() == [order[0]]
 
 
 def test_equal_relation_scores_keep_the_order_of_the_pool() -> None:
     vectors, liked = unit_rows(200, DIM), np.arange(200) % 2
-    head = RelationHead(np.zeros(DIM, np.float32), liked.astype(np.float32))
+    head = HadamardHead(np.zeros(DIM, np.float32), liked.astype(np.float32))
     recaller = Recaller(memory_artifact(vectors, head=head))
     user = query([vectors[4]], k=200)
     pool = recaller.recall(user, rescore=False).rows

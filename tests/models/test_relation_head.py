@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from app.engine import Engine
 from models.errors import ArtifactCorruptError
 from models.recaller import Recaller, UserQuery
-from models.relation_head import RelationHead, cosine_head, load_head
+from models.relation_head import HadamardHead, cosine_head, load_head, save_head
 from models.types import Vector
 from tests.app.harness import serving
 from tests.artifacts import memory_artifact, unit_rows
@@ -20,8 +20,8 @@ USER = np.array([0.6, 0.8], np.float32)
 ITEMS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
 
 
-def head(theta: list[float], bias: list[float]) -> RelationHead:
-    return RelationHead(np.array(theta, np.float32), np.array(bias, np.float32))
+def head(theta: list[float], bias: list[float]) -> HadamardHead:
+    return HadamardHead(np.array(theta, np.float32), np.array(bias, np.float32))
 
 
 @given(n=st.integers(1, 30), dim=st.integers(1, 48), seed=st.integers(0, 2**32 - 1))
@@ -81,7 +81,7 @@ def test_only_the_pools_best_k_leave() -> None:
     near = int(np.argsort(-(vectors @ vectors[0]))[150])
     bias = np.zeros(300, np.float32)
     bias[[far, near]] = 10, 5
-    recaller = Recaller(memory_artifact(vectors, head=RelationHead(np.ones(16, np.float32), bias)))
+    recaller = Recaller(memory_artifact(vectors, head=HadamardHead(np.ones(16, np.float32), bias)))
     none = np.empty(0, np.int64)
     query = UserQuery(vectors[:1], none, np.empty(0, np.float32), none, k=5)
     assert recaller.recall(query).rows[0] == near
@@ -92,7 +92,7 @@ async def test_the_head_acts_in_the_service(engine: Engine) -> None:
     artifact = engine.artifact
     bias = np.zeros(len(artifact.item_ids), np.float32)
     bias[artifact.rows["garden-tomatoes"]] = 100
-    turned = replace(artifact, head=RelationHead(artifact.head.theta, bias))
+    turned = replace(artifact, head=HadamardHead(artifact.head.theta, bias))
     request = {"text": "boots for mountain trails", "k": 60}
     async with serving(Engine(turned, engine.encoder, Recaller(turned))) as client:
         scored = (await client.post("/recall", json=request)).json()["candidates"]
@@ -108,8 +108,8 @@ async def test_the_head_acts_in_the_service(engine: Engine) -> None:
 
 def test_a_head_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     saved = head([0.25, -3], [1e-7, 2, -5])
-    saved.save(tmp_path / "head.safetensors")
-    loaded = load_head(tmp_path / "head.safetensors", dim=2, n_items=3)
+    save_head(saved, tmp_path / "head.safetensors")
+    loaded = load_head(tmp_path / "head.safetensors", kind="hadamard", dim=2, n_items=3)
     np.testing.assert_array_equal(loaded.theta, saved.theta)
     np.testing.assert_array_equal(loaded.bias, saved.bias)
     assert {name: tensor.dtype for name, tensor in load_file(tmp_path / "head.safetensors").items()} == {
@@ -137,7 +137,7 @@ def test_wrong_shapes_and_missing_parts_are_named(tmp_path: Path, content: dict[
     path = tmp_path / "head.safetensors"
     save_file({name: tensor.astype(np.float32) for name, tensor in content.items()}, path)
     with pytest.raises(ArtifactCorruptError, match=message) as caught:
-        load_head(path, dim=2, n_items=3)
+        load_head(path, kind="hadamard", dim=2, n_items=3)
     assert "head.safetensors" in str(caught.value)
 
 
@@ -145,6 +145,6 @@ def test_wrong_shapes_and_missing_parts_are_named(tmp_path: Path, content: dict[
 def test_a_file_that_is_no_head_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "head.safetensors").write_bytes(content)
     with pytest.raises(ArtifactCorruptError, match=r"head\.safetensors holds no relation head"):
-        load_head(tmp_path / "head.safetensors", dim=2, n_items=3)
+        load_head(tmp_path / "head.safetensors", kind="hadamard", dim=2, n_items=3)
     with pytest.raises(ArtifactCorruptError, match=r"absent holds no relation head"):
-        load_head(tmp_path / "absent", dim=2, n_items=3)
+        load_head(tmp_path / "absent", kind="hadamard", dim=2, n_items=3)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
-from models.training.features import Features, make_features
-from models.training.fit import choose, fit, fit_parts
+from models.training.features import EncodedTexts, Features, make_features
+from models.training.fit import choose, fit
+from models.training.fit_parts import fit_parts
 from models.training.interactions import Interactions
 from models.training.judge import judge, rank_by_scores
 from models.training.part_scores import PartScores, known_user
@@ -37,7 +38,7 @@ def world(seed: int = 0, *, shuffled: bool = False, texts: bool = False) -> tupl
     item_texts = [f"item {row} theme{row // PER_THEME}" for row in range(N_ITEMS)]
     user_texts = {need: need for need in needs} if texts else {}
     user_embeddings = unit(rng.standard_normal((len(user_texts), 8)))
-    features = make_features(item_texts, embeddings, user_texts=user_texts, user_embeddings=user_embeddings, seed=0)
+    features = make_features(item_texts, embeddings, EncodedTexts(user_texts, user_embeddings), seed=0)
     return interactions, features
 
 
@@ -51,11 +52,12 @@ class Product:
     def __init__(self, interactions: Interactions, features: Features) -> None:
         parts, recipe = fit(interactions, features)
         self.features, self.vectors = features, parts.items.joined()
-        self.matching = parts.matching(recipe.decay, recipe.weights)
+        self.matching, self.words = parts.matching(recipe.decay, recipe.weights), parts.words
 
     def scores(self, cases: list[Case]) -> Matrix:
-        users = [self.matching.user_vector(known_user(case, self.features)) for case in cases]
-        return np.stack([np.zeros(self.vectors.shape[1]) if user is None else user for user in users]) @ self.vectors.T
+        users = [self.matching.ask(known_user(case, self.features, self.words)) for case in cases]
+        nobody = np.zeros(self.vectors.shape[1])
+        return np.stack([nobody if user is None else user.vector for user in users]) @ self.vectors.T
 
 
 def recall(interactions: Interactions, features: Features, k: str = "recall@10") -> dict[str, float]:
@@ -108,9 +110,9 @@ def test_the_search_judges_what_the_service_does() -> None:
         cases = [case for case in held_out.cases if case.task == task][:5]
         total = PartScores(parts, cases, features, recipe.decay).total(getattr(recipe.weights, task))
         for row, case in zip(total, cases, strict=True):
-            vector = matching.user_vector(known_user(case, features))
-            assert vector is not None
-            np.testing.assert_allclose(row, parts.items.joined() @ vector, rtol=1e-3, atol=1e-3)
+            asked = matching.ask(known_user(case, features, parts.words))
+            assert asked is not None
+            np.testing.assert_allclose(row, parts.items.joined() @ asked.vector, rtol=1e-3, atol=1e-3)
 
 
 def test_an_item_without_users_is_found_by_its_text() -> None:

@@ -89,3 +89,19 @@ def test_paired_interval_of_noise_holds_zero() -> None:
     ours, theirs = rng.random(400), rng.random(400)
     _, low, high = metrics.paired_interval(ours, theirs)
     assert low < 0 < high
+
+
+def test_paired_ratio_of_a_constant_factor() -> None:
+    theirs = np.array([0.4, 0.6, 0.8])
+    assert metrics.paired_ratio(1.5 * theirs, theirs) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_paired_ratio_of_noise_holds_one() -> None:
+    rng = np.random.default_rng(1)
+    found = metrics.paired_ratio(rng.random(400), rng.random(400))
+    assert found is not None
+    assert found[1] < 1 < found[2]
+
+
+def test_there_is_no_ratio_to_what_may_be_nothing() -> None:
+    assert metrics.paired_ratio(np.array([1.0, 0]), np.array([1.0, 0])) is None

@@ -125,3 +125,14 @@ def test_equal_times_do_not_depend_on_the_order_of_the_table() -> None:
 def test_too_little_is_an_error_that_says_so() -> None:
     with pytest.raises(DataError, match="2 interactions"):
         split(table([(0, 1, 1), (1, 2, 1)]), holdout="last")
+
+
+def test_after_a_moment_everything_is_the_future() -> None:
+    times = np.array([1.0, 2, 3, 4, 5, 6])
+    known = Interactions(np.array([0, 1, 0, 1, 0, 1]), ("a", "b"), np.array([0, 1, 2, 3, 4, 5]), times)
+    found = split(known, holdout="clock", after=3.0)
+    assert found.past.times is not None
+    assert found.past.times.tolist() == [1, 2, 3]
+    assert [case.targets.tolist() for case in found.cases] == [[4], [3, 5]]
+    with pytest.raises(DataError):
+        split(known, holdout="clock", after=6.0)

@@ -1,0 +1,73 @@
+"""A pipeline for each engine, and what outlives engines: the caches of text vectors."""
+
+import asyncio
+from concurrent.futures import Executor
+
+from app.cache import MemoryCache, RedisCache
+from app.engine import Engine
+from app.pipeline import RecallPipeline
+from app.settings import ServiceSettings
+from app.text_vectors import TextVectors
+from app.user_state import UserState
+
+
+class Pipelines:
+    """Makes pipelines.
+
+    Args:
+        settings: Limits, Redis.
+        executor: Where they encode and search.
+        users: What is known of users.
+    """
+
+    def __init__(self, settings: ServiceSettings, executor: Executor, users: UserState) -> None:
+        self._settings = settings
+        self._executor = executor
+        self._users = users
+        # Keys hold the vector space, so vectors of the old encoder are harmless to the new one.
+        self._memory = MemoryCache(settings.cache_entries)
+        self._redis: dict[int, RedisCache] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def make(self, engine: Engine, beside: RecallPipeline | None = None) -> RecallPipeline:
+        """Returns a pipeline over an engine.
+
+        Args:
+            engine: What answers come from.
+            beside: What it takes over from; with the same encoder it takes its text vectors over, too.
+        """
+        if beside is not None and beside.engine.encoder is engine.encoder:
+            return RecallPipeline(engine, beside.vectors, self._executor, self._users)
+        if beside is not None:
+            retiring = asyncio.create_task(beside.vectors.aclose())
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+        return RecallPipeline(engine, self._text_vectors(engine), self._executor, self._users)
+
+    def redis(self, engine: Engine) -> RedisCache | None:
+        """Returns where an engine's vectors are cached in Redis; None without Redis."""
+        return self._redis.get(engine.artifact.manifest.encoder.dim)
+
+    async def aclose(self) -> None:
+        """Waits for what old pipelines still encode or cache, then leaves Redis."""
+        await asyncio.gather(*self._retiring)
+        await asyncio.gather(*(redis.aclose() for redis in self._redis.values()))
+
+    def _text_vectors(self, engine: Engine) -> TextVectors:
+        dim = engine.artifact.manifest.encoder.dim
+        if self._settings.redis_url and dim not in self._redis:
+            self._redis[dim] = RedisCache(
+                self._settings.redis_url,
+                dim=dim,
+                ttl_seconds=self._settings.cache_ttl_seconds,
+                timeout_seconds=self._settings.redis_timeout_ms / 1e3,
+            )
+        return TextVectors(
+            engine.encoder.encode_user,
+            namespace=engine.namespace,
+            dim=dim,
+            executor=self._executor,
+            memory=self._memory,
+            remote=self._redis.get(dim),
+            max_waiting=self._settings.max_waiting_texts,
+        )

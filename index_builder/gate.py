@@ -1,0 +1,297 @@
+"""The gate: figures of tonight's artifact and of the live one → a verdict. Pure; who measures is `gate_figures`.
+
+A figure that could not be measured isn't judged, and a note says why; what is judged fails alone or together.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from index_builder.config import GateConfig
+from models.training.evaluation import Comparison
+from models.training.split import Task
+
+# Two-sided 95 % of the normal distribution.
+_Z = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One figure of both artifacts."""
+
+    new: float
+    live: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """Mean validation recall over so many cases."""
+
+    recall: float
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputFigures:
+    """What can be said before anything is fitted.
+
+    Attributes:
+        n_items: Items.
+        n_interactions: Interactions fitted on; None where the live artifact doesn't know.
+        texts_changed: Share of the items in both whose text is another; None where none is in both.
+        rejects: Share of bad rows and the share allowed, by table.
+    """
+
+    n_items: Pair
+    n_interactions: Pair | None
+    texts_changed: float | None
+    rejects: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExamFigures:
+    """How a fit on the past did beside the live artifact at cases that neither has seen, by task.
+
+    Attributes:
+        recall: Paired comparisons, ours tonight's.
+        coverage: Of the candidates of all cases.
+    """
+
+    recall: Mapping[Task, Comparison]
+    coverage: Mapping[Task, Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFigures:
+    """What is known of the artifact that would be published.
+
+    Attributes:
+        ann_recall: ann_recall@100 of its index.
+        latency_ms: Median CPU time of search and rescore; None where no item is in both.
+        validation: Its own validation recall and the live artifact's, by task; None where nothing was learnt.
+    """
+
+    ann_recall: float
+    latency_ms: Pair | None
+    validation: Mapping[Task, tuple[Validated | None, Validated]]
+
+
+class Figure(BaseModel):
+    """One figure and what became of it.
+
+    Attributes:
+        name: Such as `recall@50 by history`.
+        new: Tonight's.
+        live: The live artifact's; null where the figure has none.
+        limit: What `new` was held against.
+        passed: Whether it may be published.
+        says: The figure as a clause for a person.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    new: float
+    live: float | None
+    limit: float
+    passed: bool
+    says: str
+
+
+class Worse(BaseModel):
+    """A user whose candidates got worse.
+
+    Attributes:
+        user_id: Whose.
+        task: What the user was known by.
+        new: Recall of tonight's candidates.
+        live: Recall of the live artifact's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: str
+    task: Task
+    new: float
+    live: float
+
+
+class Verdict(BaseModel):
+    """What the gate says.
+
+    Attributes:
+        against: The live artifact.
+        figures: Each figure.
+        notes: What was not compared, and why.
+        worse: Users whose candidates got worse, the worst first.
+        forced: Whether it was published although it did not pass.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    against: str
+    figures: list[Figure]
+    notes: list[str]
+    worse: list[Worse] = []
+    forced: bool = False
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way to say it
+    @property
+    def passed(self) -> bool:
+        """Whether every figure is within its tolerance."""
+        return all(figure.passed for figure in self.figures)
+
+    def line(self) -> str:
+        """Returns the verdict as one line."""
+        if self.passed:
+            return f"the gate passed against {self.against}: {len(self.figures)} figures within their tolerances"
+        failed = "; ".join(figure.says for figure in self.figures if not figure.passed)
+        if self.forced:
+            return f"the gate said no and was overruled by --force: {failed}"
+        return f"the gate says no, {self.against} stays live: {failed}"
+
+
+def judge_inputs(found: InputFigures, config: GateConfig) -> Iterator[Figure]:
+    """Yields the figures of what was read."""
+    yield _drop("items", found.n_items, config.max_items_drop, "gate.max_items_drop")
+    if found.n_interactions is not None:
+        yield _drop("interactions", found.n_interactions, config.max_interactions_drop, "gate.max_interactions_drop")
+    if found.texts_changed is not None:
+        limit = config.max_texts_changed
+        yield Figure(
+            name="texts changed",
+            new=found.texts_changed,
+            live=None,
+            limit=limit,
+            passed=found.texts_changed <= limit,
+            says=f"{found.texts_changed:.1%} of the known items have another text,"
+            f" gate.max_texts_changed allows {limit:.1%}",
+        )
+    for table, shares in found.rejects.items():
+        yield _rejects(table, *shares)
+
+
+def judge_exam(found: ExamFigures, config: GateConfig) -> Iterator[Figure]:
+    """Yields the figures of the comparison with the live artifact."""
+    for comparison in found.recall.values():
+        yield _recall(comparison, config.recall_tolerance)
+    for task, pair in found.coverage.items():
+        yield _coverage(task, pair, config)
+
+
+def judge_artifact(found: ArtifactFigures, config: GateConfig) -> Iterator[Figure]:
+    """Yields the figures of what would be published."""
+    for task, (new, live) in found.validation.items():
+        yield _validation(task, new, live, config)
+    yield _ann_recall(found.ann_recall, config.ann_recall_min)
+    if found.latency_ms is not None:
+        yield _latency(found.latency_ms, config)
+
+
+def _drop(name: str, pair: Pair, tolerance: float, key: str) -> Figure:
+    lost = 1 - pair.new / pair.live if pair.live else 0.0
+    return Figure(
+        name=name,
+        new=pair.new,
+        live=pair.live,
+        limit=(1 - tolerance) * pair.live,
+        passed=lost <= tolerance,
+        says=f"{pair.new:,.0f} {name} instead of {pair.live:,.0f}, {_change(pair)}; {key} allows -{tolerance:.1%}",
+    )
+
+
+def _rejects(table: str, share: float, allowed: float) -> Figure:
+    return Figure(
+        name=f"rejected {table} rows",
+        new=share,
+        live=None,
+        limit=allowed,
+        passed=share <= allowed,
+        says=f"{share:.2%} of the {table} rows are bad, {table}.max_reject_share allows {allowed:.2%}",
+    )
+
+
+def _recall(found: Comparison, tolerance: float) -> Figure:
+    """Fails where more than the tolerance is lost and chance doesn't explain it: the interval is all below 0."""
+    limit = (1 - tolerance) * found.theirs_value
+    return Figure(
+        name=f"{found.figure} by {found.task}",
+        new=found.ours_value,
+        live=found.theirs_value,
+        limit=limit,
+        passed=found.ours_value >= limit or found.high >= 0,
+        says=f"{found.figure} by {found.task} {found.ours_value:.4f} instead of {found.theirs_value:.4f},"
+        f" {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]; gate.recall_tolerance allows"
+        f" -{tolerance:.1%}",
+    )
+
+
+def _validation(task: Task, new: Validated | None, live: Validated, config: GateConfig) -> Figure:
+    """Fails where the drop is beyond the tolerance and beyond chance.
+
+    The cases are others than the live artifact's, so nothing is paired; recall in [0, 1] varies by at most p (1 - p).
+    """
+    name = f"validation recall@{config.k} by {task}"
+    if new is None:
+        return Figure(
+            name=name,
+            new=0.0,
+            live=live.recall,
+            limit=(1 - config.validation_tolerance) * live.recall,
+            passed=False,
+            says=f"nothing was learnt tonight, {name} was {live.recall:.4f}",
+        )
+    error = sqrt(sum(one.recall * (1 - one.recall) / max(one.cases, 1) for one in (new, live)))
+    limit = (1 - config.validation_tolerance) * live.recall
+    return Figure(
+        name=name,
+        new=new.recall,
+        live=live.recall,
+        limit=limit,
+        passed=new.recall + _Z * error >= limit,
+        says=f"{name} {new.recall:.4f} instead of {live.recall:.4f}, {_change(Pair(new.recall, live.recall))};"
+        f" gate.validation_tolerance allows -{config.validation_tolerance:.1%}",
+    )
+
+
+def _coverage(task: Task, found: Pair, config: GateConfig) -> Figure:
+    limit = (1 - config.coverage_tolerance) * found.live
+    return Figure(
+        name=f"coverage@{config.k} by {task}",
+        new=found.new,
+        live=found.live,
+        limit=limit,
+        passed=found.new >= limit,
+        says=f"coverage@{config.k} by {task} {found.new:.4f} instead of {found.live:.4f}, {_change(found)};"
+        f" gate.coverage_tolerance allows -{config.coverage_tolerance:.1%}",
+    )
+
+
+def _ann_recall(found: float, limit: float) -> Figure:
+    return Figure(
+        name="ann_recall@100",
+        new=found,
+        live=None,
+        limit=limit,
+        passed=found >= limit,
+        says=f"ann_recall@100 {found:.4f}, gate.ann_recall_min asks for {limit:.4f}",
+    )
+
+
+def _latency(found: Pair, config: GateConfig) -> Figure:
+    limit = max((1 + config.latency_tolerance) * found.live, found.live + config.latency_slack_ms)
+    return Figure(
+        name="search and rescore, CPU ms",
+        new=found.new,
+        live=found.live,
+        limit=limit,
+        passed=found.new <= limit,
+        says=f"search and rescore take {found.new:.2f} ms of CPU instead of {found.live:.2f}, {_change(found)};"
+        f" gate.latency_tolerance and latency_slack_ms allow {limit:.2f}",
+    )
+
+
+def _change(pair: Pair) -> str:
+    return f"{pair.new / pair.live - 1:+.1%}" if pair.live else "from none"

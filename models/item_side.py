@@ -1,0 +1,49 @@
+"""The learnt matching's item side for items that it wasn't fitted with: vectors from their text alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.fused import Parts
+from models.tower import Tower
+from models.types import Matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemSide:
+    """Makes the vectors of new items.
+
+    Attributes:
+        projection: Onto the zero-shot part, shape `(text_dim, d₀)`.
+        behaviour: From a text to the behaviour part, shape `(text_dim, d₁)`.
+        history: From a text to what a consumed item adds to a user's behaviour part, shape `(text_dim, d₁)`.
+        tower: Makes the tower's part.
+    """
+
+    projection: Matrix
+    behaviour: Matrix
+    history: Matrix
+    tower: Tower
+
+    def parts(self, texts: Matrix) -> Parts:
+        """Returns the parts of new items, one row each; nothing is known of their popularity.
+
+        Args:
+            texts: [embedding ; lexical vector ; what its words add] of each, shape `(n, text_dim + tower_dim)`.
+        """
+        meaning, words = self._split(texts)
+        return Parts(
+            zero_shot=meaning @ self.projection,
+            behaviour=meaning @ self.behaviour,
+            tower=self.tower.items(meaning, words),
+            popularity=np.zeros((len(texts), 1), np.float32),
+        )
+
+    def history_factors(self, texts: Matrix) -> Matrix:
+        """Returns what new items add to the behaviour part of a user who consumed them, shape `(n, d₁)`."""
+        factors: Matrix = self._split(texts)[0] @ self.history
+        return factors
+
+    def _split(self, texts: Matrix) -> tuple[Matrix, Matrix]:
+        text_dim = len(self.projection)
+        return texts[:, :text_dim], texts[:, text_dim:]

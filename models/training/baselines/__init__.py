@@ -1,0 +1,31 @@
+"""What the product has to beat: common ways of recall, fitted on the past only and tuned on a part of it."""
+
+from collections.abc import Mapping, Sequence
+
+from models.training.baselines.base import Baseline
+from models.training.baselines.factors import ImplicitAls
+from models.training.baselines.linear import Ease, PlainL3ae
+from models.training.baselines.neighbours import ItemNeighbours, TextNeighbours, UserNeighbours
+from models.training.baselines.popular import Popularity, RecentPopularity
+from models.training.baselines.texts import Bm25, ZeroShot
+
+
+def all_baselines(item_texts: Sequence[str], user_texts: Mapping[str, str]) -> list[Baseline]:
+    """Returns every baseline, and plain L3AE, which is the strongest part of ours alone.
+
+    Args:
+        item_texts: Clean, in row order.
+        user_texts: The clean form of each text that users wrote.
+    """
+    return [
+        Popularity(),
+        RecentPopularity(),
+        Bm25(item_texts, user_texts),
+        ItemNeighbours(),
+        UserNeighbours(),
+        TextNeighbours(),
+        Ease(),
+        ImplicitAls(),
+        ZeroShot(),
+        PlainL3ae(),
+    ]

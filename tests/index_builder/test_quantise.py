@@ -1,0 +1,61 @@
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index_builder.quantise import quantise
+from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES, OpenVINOEncoder
+from tests.tiny_model import Prepared, real_texts
+
+TEXTS = real_texts()[:40]
+INT8 = ["openvino-int8-weights", "openvino-int8"]
+
+
+@pytest.fixture
+def folder(tiny: Prepared, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny.folder, tmp_path / "encoder"))
+
+
+def test_int8_graphs_stand_beside_the_encoders_own_and_come_near_it(
+    tiny: Prepared, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.encoder_openvino.GraphRuntime.runs_here", True)
+    whole = (folder / GRAPH).read_bytes()
+    quantise(folder, ["openvino-bf16", *INT8], texts=TEXTS, facts=tiny.facts)
+    assert (folder / GRAPH).read_bytes() == whole
+    reference = OpenVINOEncoder(folder, tiny.facts, 1).encode_items(TEXTS, lambda n: None)
+    for runtime in INT8:
+        vectors = OpenVINOEncoder(folder, tiny.facts.run_by(runtime), 1).encode_items(TEXTS, lambda n: None)
+        cosines = (reference * vectors).sum(axis=1)
+        assert cosines.mean() > 0.95
+        assert (folder / GRAPH_RUNTIMES[runtime].graph).with_suffix(".bin").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_parents_graph_is_replaced_not_overwritten(tiny: Prepared, folder: Path, tmp_path: Path) -> None:
+    """Its file is a hard link to the parent's."""
+    graph = GRAPH_RUNTIMES["openvino-int8-weights"].graph
+    (tmp_path / "parents").write_text("the parent's")
+    (folder / graph).hardlink_to(tmp_path / "parents")
+    quantise(folder, ["openvino-int8-weights"], texts=TEXTS, facts=tiny.facts)
+    assert (tmp_path / "parents").read_text() == "the parent's"
+    assert (folder / graph).read_bytes() != b"the parent's"
+
+
+def test_a_model_that_cannot_be_quantised_gets_no_graph(
+    tiny: Prepared, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / GRAPH).write_text("garbage")
+    with caplog.at_level(logging.WARNING):
+        quantise(folder, INT8, texts=TEXTS, facts=tiny.facts)
+    assert "there is no openvino-int8: nncf can't quantise the model" in caplog.text
+    assert not list(folder.glob("openvino_int8*"))
+
+
+def test_vectors_are_finite(tiny: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.encoder_openvino.GraphRuntime.runs_here", True)
+    quantise(folder, ["openvino-int8"], texts=["tea"], facts=tiny.facts)
+    vector, _ = OpenVINOEncoder(folder, tiny.facts.run_by("openvino-int8"), 1).encode_user("")
+    assert np.isfinite(vector).all()

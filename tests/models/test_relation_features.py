@@ -1,0 +1,122 @@
+"""The relation head's features: worked by hand, and the head that scores them in the recaller."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.fused import Asked, Parts, Tokens
+from models.recaller import Recaller, UserQuery
+from models.relation_features import FEATURES, N_FEATURES, relation_features
+from models.relation_head import HIDDEN, FeatureHead
+from models.types import Matrix, Vector
+from tests.artifacts import memory_artifact
+from tests.models.test_fused import EQUAL, TEXT_DIM, TOWER, learnt, random
+
+
+def of(*values: float) -> Matrix:
+    return np.array([values], np.float32)
+
+
+def asked(*, texts: bool = True, history: bool = True) -> Asked:
+    """One dimension a part; two items, the newer one three times as strong; one text."""
+    n_texts, n_items = int(texts), 2 * int(history)
+    tokens = Tokens(
+        texts=(of(5.0).T[:n_texts], of(7.0).T[:n_texts]),
+        items=tuple(np.array([[1.0], [3.0]], np.float32)[:n_items] for _ in range(3)),  # type: ignore[arg-type]
+        weights=np.ones(n_items, np.float32),
+    )
+    parts = Parts(of(2.0), of(4.0), of(8.0), of(1.0))
+    return Asked(np.ones(4, np.float32), parts, tokens)
+
+
+ITEM = of(0.5, -0.1, 0.25, 9.0)
+
+
+def feature(values: Matrix, name: str) -> float:
+    return float(values[0, FEATURES.index(name)])
+
+
+def test_every_feature_worked_by_hand() -> None:
+    found = relation_features(asked(), ITEM, scores=np.array([6.0], np.float32))
+    expected = {
+        "recall score": 6,
+        "zero-shot": 1,
+        "behaviour": -np.log1p(0.4),
+        "tower": 2,
+        "popularity": 9,
+        "history: meaning, nearest": 1.5,
+        "history: meaning, newest": 1.5,
+        "history: meaning, faded": (0.8 * 0.5 + 1.5) / 1.8,
+        "history: behaviour, nearest": -np.log1p(50 * 0.1),
+        "history: behaviour, newest": -np.log1p(50 * 0.3),
+        "history: tower, nearest": 0.75,
+        "history: tower, newest": 0.75,
+        "texts: meaning, nearest": 2.5,
+        "texts: tower, nearest": 1.75,
+        "length of the history": np.log1p(2),
+        "has texts": 1,
+    }
+    assert set(expected) == set(FEATURES)
+    for name, value in expected.items():
+        assert feature(found, name) == pytest.approx(value, rel=1e-5), name
+
+
+def test_what_isnt_known_is_zero() -> None:
+    without_texts = relation_features(asked(texts=False), ITEM, scores=of(6.0)[0])
+    without_history = relation_features(asked(history=False), ITEM, scores=of(6.0)[0])
+    assert not without_texts[0, 12:14].any()
+    assert feature(without_texts, "has texts") == 0
+    assert not without_history[0, 5:12].any()
+    assert feature(without_history, "length of the history") == 0
+
+
+def head(**linear: float) -> FeatureHead:
+    """A head that sums some features, by name with blanks as underscores."""
+    weights = np.zeros(N_FEATURES, np.float32)
+    for name, weight in linear.items():
+        weights[FEATURES.index(name.replace("_", " "))] = weight
+    return FeatureHead(
+        {
+            "mean": np.zeros(N_FEATURES, np.float32),
+            "deviation": np.ones(N_FEATURES, np.float32),
+            "linear": weights,
+            "inner.weight": np.zeros((HIDDEN, N_FEATURES), np.float32),
+            "inner.bias": np.zeros(HIDDEN, np.float32),
+            "middle.weight": np.zeros((HIDDEN, HIDDEN), np.float32),
+            "middle.bias": np.zeros(HIDDEN, np.float32),
+            "outer.weight": np.zeros(HIDDEN, np.float32),
+        }
+    )
+
+
+def recaller(with_head: FeatureHead) -> tuple[Recaller, Vector]:
+    model = learnt(EQUAL)
+    artifact = memory_artifact(model.item_vectors)
+    return Recaller(replace(artifact, head=with_head, learnt=model)), model.item_vectors[:, -1]
+
+
+QUERY = UserQuery(random(20, 1, TEXT_DIM + TOWER), np.array([3, 4]), np.ones(2, np.float32), np.empty(0, np.int64), k=5)
+
+
+def test_the_head_orders_the_candidates() -> None:
+    """A head of popularity alone puts the most popular of the pool first; one of the recall score changes nothing."""
+    by_popularity, popularity = recaller(head(popularity=1))
+    recalled = by_popularity.recall(QUERY)
+    assert recalled.rows.tolist() == np.argsort(-popularity)[:5].tolist()
+    assert recalled.relation_scores is not None
+    np.testing.assert_allclose(recalled.relation_scores, np.sort(popularity)[::-1][:5], rtol=1e-6)
+    same, _ = recaller(head(recall_score=2))
+    assert same.recall(QUERY).rows.tolist() == same.recall(QUERY, rescore=False).rows.tolist()
+
+
+def test_the_network_bends() -> None:
+    """relu(popularity - 1), twice: what is below 1 is all alike."""
+    network = head()
+    network.tensors["inner.weight"][0, FEATURES.index("popularity")] = 1
+    network.tensors["inner.bias"][0] = -1
+    network.tensors["middle.weight"][0, 0] = 1
+    network.tensors["outer.weight"][0] = 3
+    features = np.zeros((3, N_FEATURES), np.float32)
+    features[:, FEATURES.index("popularity")] = [-5, 1, 2]
+    np.testing.assert_allclose(network.score(features), [0, 0, 3])

@@ -1,0 +1,137 @@
+"""The tower as it is fitted in torch and served in numpy: the same scores, repeatable, and zero-shot at its start."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from models.tower import TowerFacts, tensor_shapes
+from models.training import tower as training_tower
+from models.training.split import UserEvents
+from models.training.tower import FittedTower, TowerInputs, TowerModule, TowerTraining, fit_tower
+from models.training.tower_examples import Examples
+from models.types import Matrix
+
+N_ITEMS, N_TEXTS, TEXT_DIM, N_TERMS = 24, 7, 10, 12
+FACTS = TowerFacts(dim=6, heads=2, longest=5)
+
+
+def random(seed: int, *shape: int) -> Matrix:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def terms(seed: int, n: int) -> csr_matrix:
+    values = random(seed, n, N_TERMS)
+    return csr_matrix(np.where(np.abs(values) > 1, values, 0))
+
+
+INPUTS = TowerInputs(
+    items=random(0, N_ITEMS, TEXT_DIM),
+    texts=random(1, N_TEXTS, TEXT_DIM),
+    item_terms=terms(2, N_ITEMS),
+    text_terms=terms(3, N_TEXTS),
+    projection=random(4, TEXT_DIM, FACTS.dim),
+    warm=np.arange(N_ITEMS) < 20,
+    popularity=random(5, N_ITEMS),
+)
+TEXTS = {f"text {row}": row for row in range(N_TEXTS)}
+
+
+def events(items: list[int], texts: list[str | None] | None = None) -> UserEvents:
+    return UserEvents(np.array(items), tuple(texts or [None] * len(items)), None)
+
+
+def examples(users: list[UserEvents], *, ordered: bool = True) -> Examples:
+    return Examples(tuple(users), TEXTS, np.empty(0, np.int64), N_ITEMS, ordered, FACTS.longest)
+
+
+def shaken() -> TowerModule:
+    """A module in which nothing is zero any more."""
+    torch.manual_seed(0)
+    module = TowerModule(INPUTS, FACTS, TowerTraining())
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return module.eval()
+
+
+def known_rows(user: UserEvents) -> tuple[list[int], list[int]]:
+    """What the last question of an ordered user knows: all items but the last, and their texts."""
+    before = slice(None, -1)
+    return user.items[before].tolist(), [TEXTS[text] for text in user.texts[before] if text]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        events([1, 2, 3]),
+        events([4, 5, 21, 6], ["text 1", "text 2", "text 3", "text 4"]),
+        events([3, 9]),
+    ],
+)
+def test_numpy_serves_what_torch_was_fitted_as(user: UserEvents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last question of an ordered user is what the service is asked: everything before, newest last."""
+    for share in ("_TEXTS_ALONE", "_ITEMS_ALONE"):
+        monkeypatch.setattr(f"models.training.tower_examples.{share}", 0.0)
+    module = shaken()
+    fitted = training_tower._fitted(module, [])
+    batch = next(examples([user]).batches(1, np.random.default_rng(0)))
+    with torch.no_grad():
+        expected = module.users(module.items(), module.texts(), batch)[0, -1].numpy()
+    rows, texts = known_rows(user)
+    words = INPUTS.text_terms[texts] @ fitted.words
+    outputs = fitted.tower.texts(INPUTS.texts[texts], words)
+    found = fitted.tower.user(outputs, fitted.items[rows], np.ones(len(rows), np.float32))
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_an_item_without_users_is_served_by_its_text() -> None:
+    """Cold items have no residual: the numpy side computes what torch did."""
+    fitted = training_tower._fitted(shaken(), [])
+    cold = slice(20, N_ITEMS)
+    found = fitted.tower.items(INPUTS.items[cold], INPUTS.item_terms[cold] @ fitted.words)
+    np.testing.assert_allclose(found, fitted.items[cold], atol=2e-5)
+
+
+def test_before_training_a_user_is_the_faded_mean_of_what_is_known() -> None:
+    fitted = training_tower._fitted(TowerModule(INPUTS, FACTS, TowerTraining()).eval(), [])
+    found = fitted.tower.user(np.empty((0, FACTS.dim), np.float32), fitted.items[[1, 2]], np.ones(2, np.float32))
+    mean = FACTS.decay * fitted.items[1] + fitted.items[2]
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[0.0, 1.0], [-1.0, 1.0]])
+def test_an_item_of_no_weight_is_not_read(weights: list[float]) -> None:
+    """Its place in the order stays, its voice goes."""
+    fitted = training_tower._fitted(shaken(), [])
+    none = np.empty((0, FACTS.dim), np.float32)
+    both = fitted.tower.user(none, fitted.items[[1, 2]], np.array(weights, np.float32))
+    one = fitted.tower.user(none, fitted.items[[2]], np.ones(1, np.float32))
+    np.testing.assert_allclose(both, one, atol=1e-6)
+
+
+def test_the_shapes_are_those_that_are_fitted() -> None:
+    tensors = training_tower._fitted(shaken(), []).tower.tensors
+    assert {name: tensor.shape for name, tensor in tensors.items()} == tensor_shapes(FACTS, TEXT_DIM)
+
+
+def fit(seed: int = 0, **training: float) -> FittedTower:
+    users = [events([row % 20, (row + 1) % 20, (row + 2) % 20]) for row in range(40)]
+    settings = replace(TowerTraining(epochs=8, batch=8, learning_rate=2e-2), **training)
+    return fit_tower(INPUTS, examples(users), FACTS, settings, seed=seed)
+
+
+def test_the_loss_falls_and_a_seed_repeats() -> None:
+    first, again, other = fit(), fit(), fit(seed=1)
+    assert first.losses[-1] < 0.8 * first.losses[0]
+    np.testing.assert_array_equal(first.items, again.items)
+    assert not np.array_equal(first.items, other.items)
+
+
+def test_above_a_size_the_softmax_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_tower, "FULL_SOFTMAX", 10)
+    monkeypatch.setattr(training_tower, "_NEGATIVES", 6)
+    fitted = fit()
+    assert fitted.losses[-1] < 0.8 * fitted.losses[0]

@@ -29,10 +29,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def built_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small demo, built; shared, so read only."""
+    """The small demo, built zero-shot, so that answers can be foreseen; shared, so read only."""
     folder = tmp_path_factory.mktemp("demo")
     write_demo(folder, source="small")
-    build(load_config(folder / "recall.toml"), prepare=prepare_fake(), load=load_fake)
+    config = load_config(folder / "recall.toml")
+    zero_shot = config.model_copy(update={"learning": config.learning.model_copy(update={"enabled": False})})
+    build(zero_shot, prepare=prepare_fake(), load=load_fake)
     return folder
 
 

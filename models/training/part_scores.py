@@ -15,6 +15,8 @@ from models.types import JsonValue, Matrix
 
 _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _CUTOFFS = (10, 20, 50, 100)
+# What a text says is never left out: new items and short texts depend on it.
+_LEAST_ZERO_SHOT = 0.1
 _ROUNDS = 2
 _LEAST_GAIN = 0.0005
 
@@ -87,7 +89,7 @@ class PartScores:
             for name in PartWeights.model_fields:
                 for weight in _WEIGHTS:
                     tried = best.model_copy(update={name: weight})
-                    if tried == best:
+                    if tried == best or tried.zero_shot < _LEAST_ZERO_SHOT:
                         continue
                     gain = (found := self._by_case(tried)) - recall
                     # One standard error of the paired difference: a handful of cases can't move the weights.

@@ -141,7 +141,7 @@ def test_the_log_has_one_json_line_a_request_and_no_words(service):
     assert "xyzzy" not in (service.folder / "out").read_text() + service.errors
     (opened,) = service.log("artifact_opened")
     assert opened["artifact_id"] == answer["artifact_id"]
-    assert opened["probe_cosine"] > 0.999
+    assert opened["probe_cosine"] > 0.96  # int8 may serve: see PROBE_COSINES
 
 
 # Start and end

@@ -92,7 +92,8 @@ def test_a_build_says_what_it_made_and_writes_its_report(built: Path) -> None:
 def test_away_from_a_terminal_progress_is_plain_lines(built: Path) -> None:
     """Libraries' own bars would fill a log with half-drawn lines."""
     err = (built / "stderr.txt").read_bytes()
-    assert err.endswith(b"encoding: 60/60\n")
+    assert b"\nencoding: 60/60\n" in err
+    assert err.endswith(b"encoding user texts: 171/171\n")
     assert b"\r" not in err
     assert b"%|" not in err
 

@@ -180,6 +180,7 @@ async def test_live_items_survive_a_swap_another_encoder_and_a_rollback(demo, st
     def load(folder: Path, facts: EncoderFacts, threads: int) -> FakeEncoder:
         return load_fake(folder, facts, threads)
 
+    append(demo / "recall.toml", "\n[learning]\nenabled = false\n")
     async with serving_store(store, load=load) as client:
         first = store.current_id()
         await put(client, NEW)

@@ -210,6 +210,7 @@ def test_cleaning_before_the_first_artifact_is_nothing(empty: ArtifactStore) -> 
 
 
 def test_a_build_cleans_and_links_to_its_parent(demo: Path, store: ArtifactStore) -> None:
+    build(load_config(demo / "recall.toml"), prepare=prepare_fake(), load=load_fake)
     parent = store.open()
     (store.root / ".staging-dead").mkdir()
     build(load_config(demo / "recall.toml"), prepare=prepare_fake(), load=load_fake)

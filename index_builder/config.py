@@ -102,8 +102,11 @@ class EncoderConfig(_Section):
 class IndexConfig(_Section):
     """How the item index is built."""
 
-    kind: Literal["auto", "flat", "hnsw"] = Field("auto", description='"auto": exact up to `exact_up_to` items.')
-    exact_up_to: int = Field(50_000, ge=0, description='Items up to which "auto" searches exactly.')
+    kind: Literal["auto", "flat", "reduced", "hnsw"] = Field(
+        "auto", description='"auto": "hnsw" above `exact_up_to` items, below it "reduced" where that reads less and finds.'
+    )
+    exact_up_to: int = Field(50_000, ge=0, description='Items up to which "auto" takes no graph.')
+    reduced_rank: int = Field(128, ge=1, description="Principal components that a reduced index scans.")
     hnsw_m: int = Field(32, ge=4, description="HNSW links a node.")
     hnsw_ef_construction: int = Field(200, ge=8, description="HNSW effort when building.")
     hnsw_ef_search: int = Field(128, ge=8, description="HNSW effort when searching.")
@@ -146,6 +149,9 @@ class GateConfig(_Section):
     latency_slack_ms: float = Field(2.0, ge=0, description="Growth in ms that never fails, whatever its share.")
     max_items_drop: Share = Field(0.2, description="Share of the items that may be gone.")
     max_interactions_drop: Share = Field(0.2, description="Share of the interactions that may be gone.")
+    max_pairs_gone: Share = Field(
+        0.2, description="Share of the user-item pairs of the live artifact, of a sample, that may be gone."
+    )
     max_texts_changed: Share = Field(0.5, description="Share of the items in both whose text may be another.")
 
 

@@ -1,15 +1,16 @@
-"""What goes into an artifact beside the encoder's files: recipe, probe, index and contents, each from its section."""
+"""What goes into an artifact beside the encoder's files: recipe, probe and contents, each from its section."""
 
 import numpy as np
 from stop_words import StopWordError, get_stop_words
 
-from index_builder.config import CatalogueConfig, IndexConfig, TextConfig
+from index_builder.config import CatalogueConfig, TextConfig
 from index_builder.inputs import Inputs
+from index_builder.known_pairs import sample_pairs
 from index_builder.learn import Lesson
 from models.artifact_writer import ArtifactContents
 from models.encoder import Encoder
 from models.errors import ConfigError
-from models.item_index import ItemIndex, build_index
+from models.item_index import ItemIndex
 from models.manifest import InputFacts, Probe
 from models.relation_head import cosine_head
 from models.text import TextRecipe
@@ -46,19 +47,6 @@ def probe_of(encoder: Encoder, recipe: TextRecipe) -> Probe:
     return Probe(text=PROBE_TEXT, vector=tuple(vector.tolist()), min_cosine=_PROBE_MIN_COSINE)
 
 
-def index_of(vectors: Matrix, config: IndexConfig) -> tuple[ItemIndex, dict[str, int]]:
-    """Returns the index that the section asks for, and what it was built with."""
-    flat = config.kind == "flat" or (config.kind == "auto" and len(vectors) <= config.exact_up_to)
-    if flat:
-        return build_index(vectors, "flat", params={}), {}
-    params = {
-        "m": config.hnsw_m,
-        "ef_construction": config.hnsw_ef_construction,
-        "ef_search": config.hnsw_ef_search,
-    }
-    return build_index(vectors, "hnsw", params=params), params
-
-
 def contents_of(
     config: CatalogueConfig,
     inputs: Inputs,
@@ -70,9 +58,10 @@ def contents_of(
 ) -> ArtifactContents:
     """Returns what goes into the artifact, beside the encoder's files."""
     n_items = len(embeddings)
-    popularity = np.zeros(n_items, np.float32)
+    popularity, pairs = np.zeros(n_items, np.float32), None
     if inputs.interactions is not None:
         popularity = inputs.interactions.popularity(n_items)
+        pairs = sample_pairs(inputs.interactions)
     return ArtifactContents(
         items=inputs.catalogue.items,
         item_fields=tuple(dict.fromkeys([*config.text, *config.attributes])),
@@ -87,4 +76,5 @@ def contents_of(
         head=lesson.head or cosine_head(index.dim, n_items),
         head_trained=lesson.head is not None,
         inputs=facts,
+        known_pairs=pairs,
     )

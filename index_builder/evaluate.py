@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from index_builder.config import BuildConfig, EncoderConfig
-from index_builder.contents import contents_of, index_of, probe_of, text_recipe
+from index_builder.choose_index import ann_queries, index_of
+from index_builder.contents import contents_of, probe_of, text_recipe
 from index_builder.encode import EncoderPreparer, cores, encode_items, prepare_encoder
 from index_builder.finetune import finetuned
 from index_builder.inputs import Inputs, read_inputs
@@ -133,7 +134,7 @@ class _Evaluation:
         seconds = time.perf_counter() - start
         self.warnings += lesson.warnings
         vectors = embeddings if lesson.learnt is None else lesson.learnt.item_vectors
-        index, params = index_of(vectors, self.config.index)
+        index, params = index_of(vectors, self.config.index, ann_queries(past, lesson, self.recipe, vectors))
         write_artifact(
             self.folder,
             contents_of(self.config.catalogue, past, embeddings, index=index, params=params, lesson=lesson),

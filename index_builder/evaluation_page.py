@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
 from index_builder.evaluation_plots import loss_curves, popularity_bars, recall_curves, slice_bars
-from index_builder.gate import Verdict
+from index_builder.verdict import Verdict
 from models.training.evaluation import COMPARED_AT, Comparison, Evaluation, RankerResult
 from models.training.judge import CUTOFFS
 from models.training.split import Task
@@ -20,6 +20,7 @@ HOLDOUTS = {
     "clock": "everything after a moment is the future",
     "last": "each user's last item is the future",
     "users": "a fifth of the users is unseen",
+    "none": "nothing was held out: both artifacts learnt from what is asked",
 }
 _METRICS = ("recall", "precision", "ndcg", "mrr", "coverage", "novelty", "diversity", "popularity_bias")
 _TERMINAL_METRICS = ("ndcg@10", "coverage@50", "popularity_bias@50")

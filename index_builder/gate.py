@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from pydantic import BaseModel, ConfigDict, computed_field
-
 from index_builder.config import GateConfig
+from index_builder.known_pairs import Kept
+from index_builder.verdict import Figure
 from models.training.evaluation import Comparison
 from models.training.split import Task
 
@@ -40,19 +40,22 @@ class InputFigures:
     Attributes:
         n_items: Items.
         n_interactions: Interactions fitted on; None where the live artifact doesn't know.
+        kept: What became of the pairs that the live artifact was built from; None where it keeps no sample, or there
+            are no interactions at all.
         texts_changed: Share of the items in both whose text is another; None where none is in both.
         rejects: Share of bad rows and the share allowed, by table.
     """
 
     n_items: Pair
     n_interactions: Pair | None
+    kept: Kept | None
     texts_changed: float | None
     rejects: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class ExamFigures:
-    """How a fit on the past did beside the live artifact at cases that neither has seen, by task.
+    """How tonight's artifact did beside the live one at cases that neither has seen, or both, by task.
 
     Attributes:
         recall: Paired comparisons, ours tonight's.
@@ -78,86 +81,13 @@ class ArtifactFigures:
     validation: Mapping[Task, tuple[Validated | None, Validated]]
 
 
-class Figure(BaseModel):
-    """One figure and what became of it.
-
-    Attributes:
-        name: Such as `recall@50 by history`.
-        new: Tonight's.
-        live: The live artifact's; null where the figure has none.
-        limit: What `new` was held against.
-        passed: Whether it may be published.
-        says: The figure as a clause for a person.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    new: float
-    live: float | None
-    limit: float
-    passed: bool
-    says: str
-
-
-class Worse(BaseModel):
-    """A user whose candidates got worse.
-
-    Attributes:
-        user_id: Whose.
-        task: What the user was known by.
-        new: Recall of tonight's candidates.
-        live: Recall of the live artifact's.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    user_id: str
-    task: Task
-    new: float
-    live: float
-
-
-class Verdict(BaseModel):
-    """What the gate says.
-
-    Attributes:
-        against: The live artifact.
-        figures: Each figure.
-        notes: What was not compared, and why.
-        worse: Users whose candidates got worse, the worst first.
-        forced: Whether it was published although it did not pass.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    against: str
-    figures: list[Figure]
-    notes: list[str]
-    worse: list[Worse] = []
-    forced: bool = False
-
-    @computed_field  # type: ignore[prop-decorator]  # pydantic's own way to say it
-    @property
-    def passed(self) -> bool:
-        """Whether every figure is within its tolerance."""
-        return all(figure.passed for figure in self.figures)
-
-    def line(self) -> str:
-        """Returns the verdict as one line."""
-        if self.passed:
-            return f"the gate passed against {self.against}: {len(self.figures)} figures within their tolerances"
-        failed = "; ".join(figure.says for figure in self.figures if not figure.passed)
-        if self.forced:
-            return f"the gate said no and was overruled by --force: {failed}"
-        return f"the gate says no, {self.against} stays live: {failed}"
-
-
 def judge_inputs(found: InputFigures, config: GateConfig) -> Iterator[Figure]:
     """Yields the figures of what was read."""
     yield _drop("items", found.n_items, config.max_items_drop, "gate.max_items_drop")
     if found.n_interactions is not None:
         yield _drop("interactions", found.n_interactions, config.max_interactions_drop, "gate.max_interactions_drop")
+    if found.kept is not None:
+        yield _pairs_gone(found.kept, config.max_pairs_gone)
     if found.texts_changed is not None:
         limit = config.max_texts_changed
         yield Figure(
@@ -173,12 +103,18 @@ def judge_inputs(found: InputFigures, config: GateConfig) -> Iterator[Figure]:
         yield _rejects(table, *shares)
 
 
-def judge_exam(found: ExamFigures, config: GateConfig) -> Iterator[Figure]:
-    """Yields the figures of the comparison with the live artifact."""
+def judge_exam(found: ExamFigures, config: GateConfig, *, of: str = "") -> Iterator[Figure]:
+    """Yields the figures of the comparison with the live artifact.
+
+    Args:
+        found: Of one exam.
+        config: What may be lost.
+        of: What was asked about, for the names of the figures; empty for news.
+    """
     for comparison in found.recall.values():
-        yield _recall(comparison, config.recall_tolerance)
+        yield _recall(comparison, config.recall_tolerance, of)
     for task, pair in found.coverage.items():
-        yield _coverage(task, pair, config)
+        yield _coverage(_named(f"coverage@{config.k}", task, of), pair, config)
 
 
 def judge_artifact(found: ArtifactFigures, config: GateConfig) -> Iterator[Figure]:
@@ -202,6 +138,19 @@ def _drop(name: str, pair: Pair, tolerance: float, key: str) -> Figure:
     )
 
 
+def _pairs_gone(kept: Kept, limit: float) -> Figure:
+    examples = ", ".join(f"{gone} of the {known} of {user}" for user, gone, known in kept.lost_most)
+    return Figure(
+        name="known pairs gone",
+        new=kept.share_gone,
+        live=None,
+        limit=limit,
+        passed=kept.share_gone <= limit,
+        says=f"{kept.share_gone:.1%} of the user-item pairs that the live artifact was built from are gone"
+        f"{f' ({examples})' if examples else ''}, gate.max_pairs_gone allows {limit:.1%}",
+    )
+
+
 def _rejects(table: str, share: float, allowed: float) -> Figure:
     return Figure(
         name=f"rejected {table} rows",
@@ -213,16 +162,17 @@ def _rejects(table: str, share: float, allowed: float) -> Figure:
     )
 
 
-def _recall(found: Comparison, tolerance: float) -> Figure:
+def _recall(found: Comparison, tolerance: float, of: str) -> Figure:
     """Fails where more than the tolerance is lost and chance doesn't explain it: the interval is all below 0."""
     limit = (1 - tolerance) * found.theirs_value
+    name = _named(found.figure, found.task, of)
     return Figure(
-        name=f"{found.figure} by {found.task}",
+        name=name,
         new=found.ours_value,
         live=found.theirs_value,
         limit=limit,
         passed=found.ours_value >= limit or found.high >= 0,
-        says=f"{found.figure} by {found.task} {found.ours_value:.4f} instead of {found.theirs_value:.4f},"
+        says=f"{name} {found.ours_value:.4f} instead of {found.theirs_value:.4f},"
         f" {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]; gate.recall_tolerance allows"
         f" -{tolerance:.1%}",
     )
@@ -256,15 +206,15 @@ def _validation(task: Task, new: Validated | None, live: Validated, config: Gate
     )
 
 
-def _coverage(task: Task, found: Pair, config: GateConfig) -> Figure:
+def _coverage(name: str, found: Pair, config: GateConfig) -> Figure:
     limit = (1 - config.coverage_tolerance) * found.live
     return Figure(
-        name=f"coverage@{config.k} by {task}",
+        name=name,
         new=found.new,
         live=found.live,
         limit=limit,
         passed=found.new >= limit,
-        says=f"coverage@{config.k} by {task} {found.new:.4f} instead of {found.live:.4f}, {_change(found)};"
+        says=f"{name} {found.new:.4f} instead of {found.live:.4f}, {_change(found)};"
         f" gate.coverage_tolerance allows -{config.coverage_tolerance:.1%}",
     )
 
@@ -291,6 +241,10 @@ def _latency(found: Pair, config: GateConfig) -> Figure:
         says=f"search and rescore take {found.new:.2f} ms of CPU instead of {found.live:.2f}, {_change(found)};"
         f" gate.latency_tolerance and latency_slack_ms allow {limit:.2f}",
     )
+
+
+def _named(figure: str, task: Task, of: str) -> str:
+    return f"{figure} by {task}{f' of {of}' if of else ''}"
 
 
 def _change(pair: Pair) -> str:

@@ -8,9 +8,12 @@ import numpy as np
 
 from index_builder.aligned import Aligned
 from index_builder.config import BuildConfig
-from index_builder.gate import ArtifactFigures, ExamFigures, InputFigures, Pair, Validated, Worse
+from index_builder.gate import ArtifactFigures, ExamFigures, InputFigures, Pair, Validated
 from index_builder.inputs import Inputs
+from index_builder.known_pairs import Kept
 from index_builder.steps import Fitted
+from index_builder.user_texts import encode_users
+from index_builder.verdict import Worse
 from models.artifact import Artifact
 from models.artifact_writer import text_hashes
 from models.encoder import Encoder
@@ -24,7 +27,6 @@ from models.training.split import TASKS, Task
 from models.types import JsonValue, Rows
 
 NEW, LIVE = "tonight's", "live"
-_EXAMPLES = 20
 _QUERIES = 100
 _ROUNDS = 3
 _HISTORY = 3
@@ -46,12 +48,13 @@ class Side:
     read: Callable[[], Encoder]
 
 
-def input_figures(inputs: Inputs, live: Artifact, config: BuildConfig) -> InputFigures:
+def input_figures(inputs: Inputs, live: Artifact, kept: Kept | None, config: BuildConfig) -> InputFigures:
     """Returns what can be said before anything is fitted.
 
     Args:
         inputs: Tonight's.
         live: The live artifact.
+        kept: What became of its pairs.
         config: How many rejects are allowed.
     """
     facts, known = live.manifest.inputs, inputs.interactions
@@ -59,6 +62,7 @@ def input_figures(inputs: Inputs, live: Artifact, config: BuildConfig) -> InputF
     return InputFigures(
         n_items=Pair(len(inputs.catalogue.items), len(live.item_ids)),
         n_interactions=None if facts is None else Pair(n_interactions, facts.n_interactions),
+        kept=kept,
         texts_changed=_texts_changed(inputs, live),
         rejects=_rejects(inputs, config),
     )
@@ -112,14 +116,14 @@ def artifact_figures(
 
 
 def worse_users(evaluator: Evaluator, exam: Exam, user_ids: Sequence[str], *, k: int) -> list[Worse]:
-    """Returns users whose candidates got worse, the worst first."""
+    """Returns the users whose candidates got worse."""
     found = []
     for task, cases in exam.cases.items():
         new, live = (evaluator.recall_of(name, task, k).tolist() for name in (NEW, LIVE))
         for case, one, other in zip(cases, new, live, strict=True):
             if one < other:
                 found.append(Worse(user_id=user_ids[case.user], task=task, new=one, live=other))
-    return sorted(found, key=lambda user: user.new - user.live)[:_EXAMPLES]
+    return found
 
 
 def _encodings(side: Side, texts: Sequence[str]) -> Encodings:
@@ -127,7 +131,10 @@ def _encodings(side: Side, texts: Sequence[str]) -> Encodings:
     embeddings = side.artifact.embeddings
     vectors = np.empty((0, embeddings.shape[1]), np.float32)
     if clean:
-        vectors = side.read().encode_users(list(clean.values()), lambda _: None)
+        # Most texts are the artifact's own and were encoded when it was built.
+        vectors = encode_users(list(clean.values()), side.read(), embeddings.shape[1], parent=side.artifact)[
+            0
+        ].embeddings
     return encodings_of(embeddings, clean, vectors)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from index_builder.config import BuildConfig
 from index_builder.encode import torch_device
 from index_builder.inputs import Inputs
@@ -19,6 +21,8 @@ from models.types import JsonValue, Matrix
 
 _SEED = 0
 _FIRST_WORDS = 12
+_LEAST_WORDS = 4
+_QUERIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,10 @@ def learn(
     if inputs.interactions is None:
         return Lesson(None)
     item_texts = [item.text for item in inputs.catalogue.items]
-    clean, own = clean_texts(inputs.interactions, recipe), first_words(item_texts)
-    user_texts, n_encoded = encode_users([*clean.values(), *own], encoder, embeddings.shape[1], parent=parent)
-    texts = EncodedTexts(clean, user_texts.embeddings, own)
+    clean, own, queries = clean_texts(inputs.interactions, recipe), first_words(item_texts), some_words(item_texts)
+    every = [*clean.values(), *own, *queries]
+    user_texts, n_encoded = encode_users(every, encoder, embeddings.shape[1], parent=parent)
+    texts = EncodedTexts(clean, user_texts.embeddings, own, queries)
     features = make_features(item_texts, embeddings, texts, seed=_SEED)
     try:
         device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"
@@ -81,10 +86,28 @@ def learn(
         quality={"validation": chosen.figures},
         user_texts=user_texts,
         n_encoded=n_encoded,
-        n_reused=len(clean) + len(own) - n_encoded,
+        n_reused=len(every) - n_encoded,
     )
 
 
 def first_words(texts: Sequence[str]) -> list[str]:
     """Returns the start of each clean text: what a person in a hurry would write for it."""
     return [" ".join(text.split()[:_FIRST_WORDS]) for text in texts]
+
+
+def some_words(texts: Sequence[str]) -> dict[str, int]:
+    """Returns a few words of some texts, with the text's row: what a person might ask for.
+
+    They come after the first words, so that what is learnt from those is judged by others.
+    """
+    rng = np.random.default_rng(_SEED)
+    found: dict[str, int] = {}
+    for row in rng.permutation(len(texts)).tolist():
+        words, length = texts[row].split(), int(rng.integers(_LEAST_WORDS, _FIRST_WORDS + 1))
+        if (latest := len(words) - length) < _FIRST_WORDS:
+            continue
+        start = int(rng.integers(_FIRST_WORDS, latest + 1))
+        found[" ".join(words[start : start + length])] = row
+        if len(found) == _QUERIES:
+            break
+    return found

@@ -4,7 +4,8 @@ Inputs that are the live artifact's end it after reading. Whatever moment it die
 the next night completes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,13 +14,16 @@ from pydantic import BaseModel, ConfigDict
 from index_builder.config import BuildConfig
 from index_builder.encode import EncoderPreparer, cores, prepare_encoder
 from index_builder.feedback import take_events
-from index_builder.gate import Figure, Verdict, Worse, judge_artifact, judge_exam, judge_inputs
-from index_builder.gate_exam import gate_exam
+from index_builder.gate import judge_artifact, judge_exam, judge_inputs
+from index_builder.gate_exam import known_exam, unseen_exam
 from index_builder.gate_figures import Side, artifact_figures, exam_figures, examine, input_figures, worse_users
+from index_builder.inputs import Inputs
+from index_builder.known_pairs import Kept, kept_pairs
 from index_builder.lock import builder_lock
 from index_builder.report import BuildReport, Stopwatch
 from index_builder.step_log import step_logger
-from index_builder.steps import Steps, Work
+from index_builder.steps import Fitted, Steps, Work
+from index_builder.verdict import Figure, Verdict, Worse
 from models.artifact import Artifact, open_artifact
 from models.artifact_store import ArtifactStore
 from models.encoder import Encoder, EncoderLoader, load_encoder
@@ -28,6 +32,7 @@ from models.training.evaluation import Evaluation
 from models.types import JsonValue
 
 Outcome = Literal["published", "unchanged", "refused"]
+_EXAMPLES = 20
 
 
 class NightReport(BaseModel):
@@ -126,7 +131,8 @@ class _Verdict:
         return not all(figure.passed for figure in self._figures)
 
     def done(self, *, forced: bool) -> Verdict:
-        return Verdict(against=self._against, figures=self._figures, notes=self.notes, worse=self.worse, forced=forced)
+        worse = sorted(self.worse, key=lambda user: user.new - user.live)[:_EXAMPLES]
+        return Verdict(against=self._against, figures=self._figures, notes=self.notes, worse=worse, forced=forced)
 
 
 class _Night:
@@ -158,42 +164,61 @@ class _Night:
         """Builds, and publishes what every stage of the gate lets through."""
         gate, embeddings = self.config.gate, work.encoded.embeddings
         verdict = _Verdict(live.manifest.artifact_id)
-        verdict.add(judge_inputs(input_figures(work.inputs, live, self.config), gate))
         with self.watch.stage("hold out"):
-            asked = gate_exam(work.inputs, live, embeddings, min_cases=gate.min_cases)
-        verdict.notes += asked.notes
-        if asked.exam is not None:
-            self._examine(asked.exam, live, work, verdict)
-        if verdict.stops and not self.force:
+            kept = self._kept(live, work)
+            verdict.add(judge_inputs(input_figures(work.inputs, live, kept, self.config), gate))
+            unseen = unseen_exam(work.inputs, live, embeddings, min_cases=gate.min_cases)
+            known = known_exam(work.inputs, kept, embeddings, min_cases=gate.min_cases)
+        verdict.notes += [*unseen.notes, *known.notes]
+        if unseen.exam is not None:
+            past = replace(work.inputs, interactions=unseen.exam.past)
+            with self._tried(work, past, work.fit(past, name="learn the past")) as artifact:
+                self._compare(unseen.exam, artifact, live, work, verdict)
+        # Where nobody was asked yet, a night that has failed already goes on to say whose candidates got worse.
+        if verdict.stops and not self.force and (unseen.exam is not None or known.exam is None):
             verdict.notes.append("nothing was fitted on everything, so the rest was not measured")
             return self._refused(verdict)
         fitted = work.fit(work.inputs)
-        with self.watch.stage("gate"), self.store.staging() as folder:
-            work.write(folder, work.inputs, fitted, {})
-            texts = [item.text for item in work.inputs.catalogue.items]
-            found = artifact_figures(open_artifact(folder), fitted, live, texts, self.config)
-            verdict.add(judge_artifact(found, gate))
+        with self._tried(work, work.inputs, fitted) as artifact:
+            if known.exam is not None:
+                self._compare(known.exam, artifact, live, work, verdict, of="known pairs")
+            with self.watch.stage("gate"):
+                texts = [item.text for item in work.inputs.catalogue.items]
+                verdict.add(judge_artifact(artifact_figures(artifact, fitted, live, texts, self.config), gate))
         if verdict.stops and not self.force:
             return self._refused(verdict)
         said = verdict.done(forced=verdict.stops)
         built = work.publish(fitted, gate=_for_manifest(said))
         return Night(self._report("published", live=built.artifact_id, gate=said, build=built), verdict.evaluation)
 
-    def _examine(self, exam: Exam, live: Artifact, work: Work, verdict: "_Verdict") -> None:
-        """Fits on the exam's past and compares that with the live artifact."""
+    def _kept(self, live: Artifact, work: Work) -> Kept | None:
+        known = work.inputs.interactions
+        if known is None:
+            return None
+        return kept_pairs(live, known, [item.id for item in work.inputs.catalogue.items])
+
+    @contextmanager
+    def _tried(self, work: Work, inputs: Inputs, fitted: Fitted) -> Iterator[Artifact]:
+        """Yields what was fitted as an artifact that is gone afterwards."""
+        with self.store.staging() as folder:
+            work.write(folder, inputs, fitted, {})
+            yield open_artifact(folder)
+
+    def _compare(
+        self, exam: Exam, artifact: Artifact, live: Artifact, work: Work, verdict: "_Verdict", *, of: str = ""
+    ) -> None:
+        """Asks both artifacts, and adds what came of it to the verdict."""
         k, known = self.config.gate.k, work.inputs.interactions
         assert known is not None
-        past = replace(work.inputs, interactions=exam.past)
-        fitted = work.fit(past, name="learn the past")
-        with self.watch.stage("compare") as counts, self.store.staging() as folder:
-            work.write(folder, past, fitted, {})
-            ours = Side(open_artifact(folder), self.steps.recipe, lambda: work.reader)
+        with self.watch.stage(f"compare {of}".strip()) as counts:
+            ours = Side(artifact, self.steps.recipe, lambda: work.reader)
             theirs = Side(live, live.manifest.text_recipe, lambda: self._live_reader(live, work))
             evaluator = examine(exam, ours, theirs)
-            figures, verdict.evaluation = exam_figures(evaluator, exam, k=k)
+            figures, evaluation = exam_figures(evaluator, exam, k=k)
             counts |= {f"cases_by_{task}": len(cases) for task, cases in exam.cases.items()}
-        verdict.add(judge_exam(figures, self.config.gate))
-        verdict.worse = worse_users(evaluator, exam, known.user_ids, k=k)
+        verdict.add(judge_exam(figures, self.config.gate, of=of))
+        verdict.worse += worse_users(evaluator, exam, known.user_ids, k=k)
+        verdict.evaluation = verdict.evaluation or evaluation
 
     def _refused(self, verdict: "_Verdict") -> Night:
         said = verdict.done(forced=False)

@@ -96,12 +96,11 @@ def _piece(text: str, rng: np.random.Generator) -> str:
 
 def _ranker(texts: Sequence[str], index: ItemIndex, learnt: Learnt | None) -> Callable[[Matrix], Rows]:
     k = max(1, min(K, len(index) // 10))  # of a small catalogue any runtime finds the most
-    lexical = None if learnt is None else learnt.lexicon.vectors(texts)
 
     def rank(embeddings: Matrix) -> Rows:
         users = embeddings
-        if learnt is not None and lexical is not None:
-            known = np.hstack([embeddings, lexical])
+        if learnt is not None:
+            known = learnt.lexicon.beside(embeddings, texts)
             made = [learnt.matching.ask(KnownUser(text[None], _NO_ROWS, _NO_WEIGHTS)) for text in known]
             users = np.stack([np.zeros(index.dim, np.float32) if asked is None else asked.vector for asked in made])
         return np.stack([index.search(user, k)[0] for user in users])

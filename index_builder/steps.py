@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from index_builder.choose_index import ann_queries, index_of
 from index_builder.config import BuildConfig
-from index_builder.contents import contents_of, index_of, probe_of, text_recipe
+from index_builder.contents import contents_of, probe_of, text_recipe
 from index_builder.encode import Encoded, EncoderPreparer, cores, encode_items
 from index_builder.encoded_chunks import EncodedChunks
 from index_builder.finetune import finetuned
@@ -173,8 +174,9 @@ class Work:
             counts["user_texts_encoded"] = lesson.n_encoded
         with self._steps.watch.stage("index"):
             vectors = embeddings if lesson.learnt is None else lesson.learnt.item_vectors
-            index, params = index_of(vectors, config.index)
-            ann_recall = measure_ann_recall(index, vectors)
+            queries = ann_queries(inputs, lesson, self._steps.recipe, vectors)
+            index, params = index_of(vectors, config.index, queries)
+            ann_recall = measure_ann_recall(index, queries)
         return Fitted(lesson, index, params, ann_recall)
 
     def write(self, folder: Path, inputs: Inputs, fitted: Fitted, quality: dict[str, JsonValue]) -> Manifest:

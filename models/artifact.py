@@ -74,13 +74,13 @@ class Artifact:
         return self.embeddings if self.learnt is None else self.learnt.item_vectors
 
     def text_vectors(self, embeddings: Matrix, texts: Sequence[str]) -> Matrix:
-        """Returns clean texts as the matching reads them: a learnt one reads [embedding ; lexical vector].
+        """Returns clean texts as the matching reads them: a learnt one also reads their words.
 
         Args:
             embeddings: Of the texts, shape `(t, dim)`.
             texts: The same, clean.
         """
-        return embeddings if self.learnt is None else np.hstack([embeddings, self.learnt.lexicon.vectors(texts)])
+        return embeddings if self.learnt is None else self.learnt.lexicon.beside(embeddings, texts)
 
     @property
     def encoder_folder(self) -> Path:

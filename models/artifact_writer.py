@@ -27,6 +27,7 @@ from models.artifact import (
 )
 from models.encoder import EncoderFacts
 from models.item_index import ItemIndex
+from models.known_pairs import KnownPairs, write_known_pairs
 from models.learnt import Learnt, UserTexts, write_learnt, write_user_texts
 from models.manifest import FileFacts, HeadFacts, IndexFacts, InputFacts, Manifest, Probe, seal
 from models.matching import DecayedMean
@@ -53,6 +54,7 @@ class ArtifactContents:
         text_fields: Those of `item_fields` whose text is encoded, in this order.
         live_seq: Changes of live items up to this number are in `items`.
         inputs: What it was made from; None where nobody will ask.
+        known_pairs: A sample of the pairs it was made from, for the next night; None without interactions.
     """
 
     items: Sequence[Item]
@@ -68,6 +70,7 @@ class ArtifactContents:
     text_fields: tuple[str, ...] = ()
     live_seq: int = 0
     inputs: InputFacts | None = None
+    known_pairs: KnownPairs | None = None
 
 
 def write_artifact(
@@ -92,6 +95,8 @@ def write_artifact(
     if contents.learnt is not None and contents.user_texts is not None:
         write_learnt(folder, contents.learnt)
         write_user_texts(folder, contents.user_texts)
+    if contents.known_pairs is not None:
+        write_known_pairs(folder, contents.known_pairs)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     files = {name: file_facts(folder / name) for name in names}
     if parent is not None:

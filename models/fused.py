@@ -13,10 +13,13 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.neighbours import Neighbours
 from models.tower import Tower, TowerFacts
 from models.types import Matrix, Rows, Vector
 
 _NEAR_ZERO = 1e-12
+FEW_WORDS = 20
+"""Texts of fewer words, and nothing else, are taken for a query: what they say counts more than who says such."""
 
 
 class PartWeights(BaseModel):
@@ -31,15 +34,21 @@ class PartWeights(BaseModel):
 
 
 class SituationWeights(BaseModel):
-    """Weights for the two situations in which a user can be known.
+    """Weights for the situations in which a user can be known.
 
     Where nothing is measured, zero-shot similarity leads: what is learnt has to earn its weight.
+
+    Attributes:
+        history: Consumed items, with or without texts.
+        text: Texts alone.
+        query: A few words alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: PartWeights = PartWeights()
     text: PartWeights = PartWeights(behaviour=0.0)
+    query: PartWeights = PartWeights(behaviour=0.0)
 
 
 class FusedFacts(BaseModel):
@@ -48,7 +57,7 @@ class FusedFacts(BaseModel):
     Attributes:
         kind: Names the method.
         decay: What a step back in texts or history multiplies a weight by.
-        weights: What each part counts, by what is known: a history (with or without texts), or texts alone.
+        weights: What each part counts, by what is known.
         tower: The tower's shape.
     """
 
@@ -65,7 +74,8 @@ class KnownUser:
     """What is known about a user, encoded; oldest first.
 
     Attributes:
-        texts: [embedding ; lexical vector ; what its words add] of each text, shape `(t, text_dim + tower_dim)`.
+        texts: [embedding ; lexical vector ; what its words add ; how many words] of each text, shape
+            `(t, text_dim + tower_dim + 1)`.
         history: Rows of consumed items, shape `(h,)`.
         weights: Weight of each, shape `(h,)`.
     """
@@ -96,12 +106,16 @@ class Tokens:
     Attributes:
         texts: Their zero-shot and tower parts, shapes `(t, d₀)` and `(t, d₂)`.
         items: Zero-shot part, what each adds to the behaviour part, tower part: `(h, d₀)`, `(h, d₁)`, `(h, d₂)`.
+        rows: Of the items, shape `(h,)`.
         weights: Of the items, shape `(h,)`.
+        n_words: In all texts.
     """
 
     texts: tuple[Matrix, Matrix]
     items: tuple[Matrix, Matrix, Matrix]
+    rows: Rows
     weights: Vector
+    n_words: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +129,7 @@ class UserSide:
         tower: Makes the tower's part.
         zero_shot_items: The items' zero-shot part, shape `(n_items, d₀)`.
         tower_items: The items' tower part, shape `(n_items, d₂)`.
+        neighbours: Which items are consumed together.
     """
 
     decay: float
@@ -123,16 +138,19 @@ class UserSide:
     tower: Tower
     zero_shot_items: Matrix
     tower_items: Matrix
+    neighbours: Neighbours
 
     def tokens(self, user: KnownUser) -> Tokens:
         """Returns the user's texts and items one by one."""
         text_dim = len(self.projection)
-        meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:]
+        meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:-1]
         consumed = (self.zero_shot_items[user.history], self.history_factors[user.history])
         return Tokens(
             texts=((meaning @ self.projection).astype(np.float32), self.tower.texts(meaning, words)),
             items=(*consumed, self.tower_items[user.history]),
+            rows=user.history,
             weights=user.weights,
+            n_words=int(user.texts[:, -1].sum()),
         )
 
     def parts(self, tokens: Tokens) -> Parts:
@@ -155,11 +173,13 @@ class Asked:
         vector: The user vector, shape `(D,)`.
         parts: Scaled but unweighted, each of shape `(1, d)`.
         tokens: Texts and items one by one.
+        neighbours: Which items are consumed together.
     """
 
     vector: Vector
     parts: Parts
     tokens: Tokens
+    neighbours: Neighbours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,14 +215,19 @@ class FusedMatching:
         )
         if not any(part.any() for part in (parts.zero_shot, parts.behaviour, parts.tower)):
             return None
-        weights = self.weights.history if user.weights.any() else self.weights.text
+        weights = self._weights(tokens)
         weighted = Parts(
             zero_shot=weights.zero_shot * parts.zero_shot,
             behaviour=weights.behaviour * parts.behaviour,
             tower=weights.tower * parts.tower,
             popularity=weights.popularity * parts.popularity,
         )
-        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens)
+        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours)
+
+    def _weights(self, tokens: Tokens) -> PartWeights:
+        if tokens.weights.any():
+            return self.weights.history
+        return self.weights.query if tokens.n_words < FEW_WORDS else self.weights.text
 
 
 def scale(users: Matrix, covariance: Matrix) -> Matrix:

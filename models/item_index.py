@@ -1,7 +1,7 @@
 """The item index: FAISS behind two verbs, build and search. Rows and inner products; bigger is better.
 
-Knows no item ids. Exact ("flat") or HNSW; whatever rows are made ineligible, a search returns
-min(k, eligible rows) of them.
+Knows no item ids. Exact ("flat"), exact among the best of a cheap scan ("reduced"), or HNSW; whatever rows are made
+ineligible, a search returns min(k, eligible rows) of them, with their exact inner products.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,25 +13,38 @@ import faiss
 import numpy as np
 
 from models.errors import ArtifactCorruptError
+from models.reduction import Reduction, from_faiss, reduce
 from models.types import Mask, Matrix, Rows, Vector
 
-IndexKind = Literal["flat", "hnsw"]
+IndexKind = Literal["flat", "reduced", "hnsw"]
 
 # Below this share of eligible rows an HNSW walk meets mostly ineligible ones: scanning them all is faster.
 _SCAN_BELOW_SHARE = 0.1
+# So many of the reduced form's best are compared exactly beside the k that are asked for: k more, and never fewer than
+# these; where they are more than a share of the items, gathering their vectors takes as long as scanning all.
+_LEAST_SPARE = 500
+_REFINE_BELOW_SHARE = 0.25
 
 
 class ItemIndex:
     """An index over item vectors.
 
     Args:
-        index: A FAISS index with metric inner product, flat or HNSW over flat storage.
-        kind: Which of the two.
+        index: A FAISS index with metric inner product: flat, a reduction to flat, or HNSW over flat storage.
+        kind: Which of them.
         vectors: What it holds, shape `(n_items, dim)`.
+        reduction: Of the vectors, where the kind is "reduced".
     """
 
-    def __init__(self, index: Any, kind: IndexKind, vectors: Matrix) -> None:  # noqa: ANN401  # faiss ships no types
+    def __init__(
+        self,
+        index: Any,  # noqa: ANN401  # faiss ships no types
+        kind: IndexKind,
+        vectors: Matrix,
+        reduction: Reduction | None = None,
+    ) -> None:
         self._index = index
+        self._reduction = reduction
         self._vectors = np.asarray(vectors)  # a memory map's own class makes each slice slower
         self.kind: IndexKind = kind
 
@@ -59,16 +72,19 @@ class ItemIndex:
             rows, scores = self._walk(query, k, eligible)
             if len(rows) == k:
                 return rows, scores
+        if self._reduction is not None and k + max(k, _LEAST_SPARE) <= _REFINE_BELOW_SHARE * n_eligible:
+            return self._refine(self._reduction, query, k, eligible)
         return self._scan(query, k, eligible)
 
     def search_exact(self, query: Vector, k: int) -> tuple[Rows, Vector]:
         """Returns what `search` would, from all item vectors: the oracle for `ann_recall`."""
         return self._scan(query, min(k, len(self)), None)
 
-    def stored(self, row: int) -> Vector:
-        """Returns what the index file holds for a row, shape `(dim,)`: it has to be the item's vector."""
-        vector: Vector = self._index.reconstruct(int(row))
-        return vector
+    def holds(self, row: int, vector: Vector) -> bool:
+        """Says whether the index file holds this vector for a row."""
+        if self._reduction is not None:
+            return self._reduction.holds(row, vector)
+        return bool(np.array_equal(self._index.reconstruct(int(row)), vector))
 
     def save(self, path: Path) -> None:
         """Writes the index as a FAISS file."""
@@ -82,15 +98,16 @@ class ItemIndex:
         found = rows[0] >= 0
         return _ordered(rows[0][found], scores[0][found])
 
+    def _refine(self, reduction: Reduction, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
+        """Compares with those vectors whose reduced form scores best."""
+        rows = _best(reduction.scores(query), k + max(k, _LEAST_SPARE), eligible)
+        rows, scores = _ordered(rows, self._vectors[rows] @ query)
+        return rows[:k], scores[:k]
+
     def _scan(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with all vectors, by BLAS: for one query that takes half of what FAISS' own scan takes."""
         scores = self._vectors @ query
-        if eligible is not None:
-            scores[~eligible] = -np.inf
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        rows = np.flatnonzero(scores >= threshold)
-        if eligible is not None:
-            rows = rows[eligible[rows]]
+        rows = _best(scores, k, eligible)
         rows, scores = _ordered(rows, scores[rows])
         return rows[:k], scores[:k]
 
@@ -110,10 +127,13 @@ def build_index(vectors: Matrix, kind: IndexKind, *, params: Mapping[str, int]) 
 
     Args:
         vectors: Item vectors, shape `(n_items, dim)`.
-        kind: "flat" searches exactly, "hnsw" a graph.
-        params: For "hnsw": `m`, `ef_construction`, `ef_search`.
+        kind: "flat" searches exactly, "reduced" among the best of their principal components, "hnsw" a graph.
+        params: For "reduced": `rank`; for "hnsw": `m`, `ef_construction`, `ef_search`.
     """
     dim = vectors.shape[1]
+    if kind == "reduced":
+        reduction = reduce(vectors, params["rank"])
+        return ItemIndex(reduction.to_faiss(), kind, vectors, reduction)
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     else:
@@ -140,7 +160,7 @@ def load_index(path: Path, kind: IndexKind, vectors: Matrix) -> ItemIndex:
     except RuntimeError as error:
         raise ArtifactCorruptError(f"{path.name} is no FAISS index ({error}); rebuild the artifact") from error
     n_items, dim = vectors.shape
-    expected = {"flat": faiss.IndexFlatIP, "hnsw": faiss.IndexHNSWFlat}[kind]
+    expected = {"flat": faiss.IndexFlatIP, "reduced": faiss.IndexPreTransform, "hnsw": faiss.IndexHNSWFlat}[kind]
     if not isinstance(index, expected) or (index.d, index.ntotal) != (dim, n_items):
         raise ArtifactCorruptError(
             f"{path.name} is a {type(index).__name__} of {index.ntotal} × {index.d}, the manifest says {kind},"
@@ -148,7 +168,27 @@ def load_index(path: Path, kind: IndexKind, vectors: Matrix) -> ItemIndex:
         )
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         raise ArtifactCorruptError(f"{path.name} has metric {index.metric_type}, not inner product; rebuild it")
-    return ItemIndex(index, kind, vectors)
+    if kind != "reduced":
+        return ItemIndex(index, kind, vectors)
+    reduction = from_faiss(index)
+    if reduction is None:
+        raise ArtifactCorruptError(f"{path.name} is no linear reduction to a flat index; rebuild the artifact")
+    return ItemIndex(index, kind, vectors, reduction)
+
+
+def _best(scores: Vector, k: int, eligible: Mask | None) -> Rows:
+    """Returns the eligible rows of the k largest scores, and of those that equal the last of them, by row.
+
+    Args:
+        scores: One a row; of ineligible rows they are overwritten.
+        k: At most the number of eligible rows.
+        eligible: None means all.
+    """
+    if eligible is not None:
+        scores[~eligible] = -np.inf
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+    rows = np.flatnonzero(scores >= threshold)
+    return rows if eligible is None else rows[eligible[rows]]
 
 
 def _ordered(rows: Rows, scores: Vector) -> tuple[Rows, Vector]:

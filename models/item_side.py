@@ -29,7 +29,8 @@ class ItemSide:
         """Returns the parts of new items, one row each; nothing is known of their popularity.
 
         Args:
-            texts: [embedding ; lexical vector ; what its words add] of each, shape `(n, text_dim + tower_dim)`.
+            texts: [embedding ; lexical vector ; what its words add ; how many words] of each, shape
+                `(n, text_dim + tower_dim + 1)`.
         """
         meaning, words = self._split(texts)
         return Parts(
@@ -46,4 +47,4 @@ class ItemSide:
 
     def _split(self, texts: Matrix) -> tuple[Matrix, Matrix]:
         text_dim = len(self.projection)
-        return texts[:, :text_dim], texts[:, text_dim:]
+        return texts[:, :text_dim], texts[:, text_dim:-1]

@@ -16,11 +16,14 @@ from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import FusedFacts, FusedMatching, UserSide
 from models.item_side import ItemSide
 from models.lexical import Lexicon
+from models.neighbours import Neighbours
 from models.tower import Tower, tensor_shapes
 from models.types import Matrix
 
 ITEM_VECTORS = "item_vectors.npy"
 HISTORY_FACTORS = "history_factors.npy"
+NEIGHBOURS = "neighbours.npy"
+NEIGHBOUR_COSINES = "neighbour_cosines.npy"
 MATCHING = "matching.safetensors"
 LEXICON = "lexicon.json"
 TERM_VECTORS = "term_vectors.npy"
@@ -30,6 +33,8 @@ LEARNT_FILES = frozenset(
     {
         ITEM_VECTORS,
         HISTORY_FACTORS,
+        NEIGHBOURS,
+        NEIGHBOUR_COSINES,
         MATCHING,
         LEXICON,
         TERM_VECTORS,
@@ -88,6 +93,8 @@ def write_learnt(folder: Path, learnt: Learnt) -> None:
     side = learnt.matching.side
     np.save(folder / ITEM_VECTORS, learnt.item_vectors)
     np.save(folder / HISTORY_FACTORS, side.history_factors)
+    np.save(folder / NEIGHBOURS, side.neighbours.rows)
+    np.save(folder / NEIGHBOUR_COSINES, side.neighbours.cosines)
     lexicon = learnt.lexicon
     np.save(folder / TERM_VECTORS, np.hstack([lexicon.loadings, lexicon.words]))
     terms = sorted(lexicon.vocabulary, key=lexicon.vocabulary.__getitem__)
@@ -117,9 +124,9 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
         ArtifactMismatchError: Shapes contradict each other.
     """
     try:
-        item_vectors, factors, term_vectors = (
+        item_vectors, factors, term_vectors, near, cosines = (
             np.load(folder / name, mmap_mode="r", allow_pickle=False)
-            for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS)
+            for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS, NEIGHBOURS, NEIGHBOUR_COSINES)
         )
         tensors = load_file(folder / MATCHING)
         terms: list[str] = orjson.loads((folder / LEXICON).read_bytes())
@@ -134,6 +141,7 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
             tower=tower,
             zero_shot_items=item_vectors[:, :zero_shot_dim],
             tower_items=item_vectors[:, before : before + facts.tower.dim],
+            neighbours=Neighbours(near, cosines),
         )
         item_side = ItemSide(side.projection, tensors["behaviour_of_text"], tensors["history_of_text"], tower)
         loadings, words = term_vectors[:, : -facts.tower.dim], term_vectors[:, -facts.tower.dim :]
@@ -154,6 +162,8 @@ def _check_shapes(learnt: Learnt, n_items: int, dim: int) -> None:
     for name, shape, expected in (
         (ITEM_VECTORS, learnt.item_vectors.shape, (n_items, sum(widths))),
         (HISTORY_FACTORS, side.history_factors.shape, (n_items, widths[1])),
+        (NEIGHBOURS, side.neighbours.rows.shape, (n_items, side.neighbours.cosines.shape[-1])),
+        (NEIGHBOUR_COSINES, side.neighbours.cosines.shape, (n_items, side.neighbours.rows.shape[-1])),
         (f"projection in {MATCHING}", side.projection.shape, (text_dim, widths[0])),
         (f"behaviour_of_text in {MATCHING}", item_side.behaviour.shape, (text_dim, widths[1])),
         (f"history_of_text in {MATCHING}", item_side.history.shape, (text_dim, widths[1])),

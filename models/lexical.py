@@ -63,6 +63,23 @@ class Lexicon:
         width = self.loadings.shape[1] + self.words.shape[1]
         return np.array([self.vector(text) for text in texts], np.float32).reshape(len(texts), width)
 
+    def beside(self, embeddings: Matrix, texts: Sequence[str]) -> Matrix:
+        """Returns texts as a learnt matching reads them.
+
+        Args:
+            embeddings: Of the texts, shape `(n, dim)`.
+            texts: The same, clean.
+
+        Returns:
+            [embedding ; lexical vector ; what its words add ; how many words] of each.
+        """
+        return np.hstack([embeddings, self.vectors(texts), word_counts(texts)])
+
+
+def word_counts(texts: Sequence[str]) -> Matrix:
+    """Returns how many words clean texts have, shape `(n, 1)`."""
+    return np.array([len(terms(text)) for text in texts], np.float32)[:, None]
+
 
 def _unit(vector: Vector) -> Vector:
     norm = float(np.linalg.norm(vector))

@@ -118,7 +118,8 @@ class Recaller:
         elif pool.asked is None:  # the centre stands in for the user: there is nothing to relate to
             return first(pool, k)
         else:
-            relation = head.score(relation_features(pool.asked, vectors, scores=pool.recall_scores))
+            features = relation_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
+            relation = head.score(features)
         best = np.argsort(-relation, kind="stable")[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
 

@@ -1,13 +1,15 @@
 """What the relation head sees of a user and a candidate: scores by part, and likeness to each thing the user knows.
 
 One definition, for fitting and serving. The attention of the candidate over texts and history is by maximum, by the
-newest, and by a mean that fades with age. Numpy only.
+newest, and by a mean that fades with age. What stands first in the pool counts as a little of a history, too: a text
+that asks for several things finds those that are consumed together. Numpy only.
 """
 
 import numpy as np
 
-from models.fused import Asked
-from models.types import Matrix, Vector
+from models.fused import Asked, Tokens
+from models.neighbours import Neighbours
+from models.types import Matrix, Rows, Vector
 
 FEATURES = (
     "recall score",
@@ -22,24 +24,32 @@ FEATURES = (
     "history: behaviour, newest",
     "history: tower, nearest",
     "history: tower, newest",
+    "history: consumed together, nearest",
+    "history: consumed together, newest",
+    "history: consumed together, faded",
     "texts: meaning, nearest",
     "texts: tower, nearest",
+    "first of the pool: consumed together, nearest",
+    "first of the pool: consumed together, mean",
     "length of the history",
-    "has texts",
+    "words of the texts",
 )
 N_FEATURES = len(FEATURES)
 _NEWEST = 10
 _FADE = 0.8
+_FIRST = 10
 # Behaviour scores are heavy-tailed: most are near 0, a neighbour's is a hundred times larger.
 _STRETCH = 50.0
+_TOGETHER_STRETCH = 5.0
 
 
-def relation_features(asked: Asked, items: Matrix, *, scores: Vector) -> Matrix:
+def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector) -> Matrix:
     """Returns the features of each candidate, shape `(n, N_FEATURES)`.
 
     Args:
         asked: The user.
         items: Vectors of the candidates, shape `(n, D)`.
+        rows: The candidates, best first, shape `(n,)`.
         scores: Their recall scores, shape `(n,)`.
     """
     tokens, parts = asked.tokens, asked.parts
@@ -53,19 +63,44 @@ def relation_features(asked: Asked, items: Matrix, *, scores: Vector) -> Matrix:
     features[:, 4] = popularity[:, 0]
     newest = slice(-_NEWEST, None)
     if len(tokens.weights):
-        meaning = tokens.items[0][newest] @ zero_shot.T
-        fade = _FADE ** np.arange(len(meaning) - 1, -1, -1, dtype=np.float32)
-        together = _compress(tokens.items[1][newest] @ behaviour.T, _STRETCH)
-        related = tokens.items[2][newest] @ tower.T
-        features[:, 5], features[:, 6], features[:, 7] = meaning.max(axis=0), meaning[-1], fade @ meaning / fade.sum()
-        features[:, 8], features[:, 9] = together.max(axis=0), together[-1]
-        features[:, 10], features[:, 11] = related.max(axis=0), related[-1]
+        _by_history(features[:, 5:12], tokens, zero_shot, behaviour, tower)
+        near = asked.neighbours.between(tokens.rows[newest], rows)
+        fade = _fade(len(near))
+        features[:, 12], features[:, 13] = (fade[:, None] * near).max(axis=0), near[-1]
+        features[:, 14] = _compress(fade @ near, _TOGETHER_STRETCH)
     if len(tokens.texts[0]):
-        features[:, 12] = (tokens.texts[0][newest] @ zero_shot.T).max(axis=0)
-        features[:, 13] = (tokens.texts[1][newest] @ tower.T).max(axis=0)
-    features[:, 14] = np.log1p(len(tokens.weights))
-    features[:, 15] = float(len(tokens.texts[0]) > 0)
+        features[:, 15] = (tokens.texts[0][newest] @ zero_shot.T).max(axis=0)
+        features[:, 16] = (tokens.texts[1][newest] @ tower.T).max(axis=0)
+    features[:, 17], features[:, 18] = _beside_the_first(asked.neighbours, rows, scores)
+    features[:, 19] = np.log1p(len(tokens.weights))
+    features[:, 20] = np.log1p(tokens.n_words)
     return features
+
+
+def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Matrix, tower: Matrix) -> None:
+    newest = slice(-_NEWEST, None)
+    meaning = tokens.items[0][newest] @ zero_shot.T
+    fade = _fade(len(meaning))
+    together = _compress(tokens.items[1][newest] @ behaviour.T, _STRETCH)
+    related = tokens.items[2][newest] @ tower.T
+    found[:, 0], found[:, 1], found[:, 2] = meaning.max(axis=0), meaning[-1], fade @ meaning / fade.sum()
+    found[:, 3], found[:, 4] = together.max(axis=0), together[-1]
+    found[:, 5], found[:, 6] = related.max(axis=0), related[-1]
+
+
+def _beside_the_first(neighbours: Neighbours, rows: Rows, scores: Vector) -> tuple[Vector, Vector]:
+    """Returns the largest and the mean likeness to the first of the pool, each by its share of their softmax."""
+    first = scores[:_FIRST]
+    shares = np.exp(first - first.max(initial=0)) if len(first) else first
+    shares = shares / max(float(shares.sum()), 1e-12)
+    near = shares[:, None] * neighbours.between(rows[:_FIRST], rows)
+    return _FIRST * near.max(axis=0, initial=0), near.sum(axis=0)
+
+
+def _fade(n: int) -> Vector:
+    """Returns the weight of each of the newest, oldest first, shape `(n,)`."""
+    fade: Vector = (_FADE ** np.arange(n - 1, -1, -1)).astype(np.float32)
+    return fade
 
 
 def _compress(values: Matrix, stretch: float) -> Matrix:

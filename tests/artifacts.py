@@ -1,6 +1,6 @@
 """Artifacts from given vectors: in memory for searches, written for what is about files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ ALL_FILES = [
     "relation_head.safetensors",
 ]
 HNSW = {"m": 16, "ef_construction": 200, "ef_search": 400}
+INDEX_PARAMS: Mapping[IndexKind, dict[str, int]] = {"flat": {}, "reduced": {"rank": 4}, "hnsw": HNSW}
 
 
 def facts_of(dim: int) -> EncoderFacts:
@@ -77,7 +78,7 @@ def memory_artifact(
 def contents_of(vectors: Matrix, *, kind: IndexKind = "flat") -> ArtifactContents:
     """What a builder would put into an artifact of these vectors."""
     n_items, dim = vectors.shape
-    params = HNSW if kind == "hnsw" else {}
+    params = INDEX_PARAMS[kind]
     return ArtifactContents(
         items=[Item(f"i{row}", f"text {row}", {"title": f"Title {row}"}) for row in range(n_items)],
         item_fields=("title",),

@@ -19,9 +19,9 @@ from app.schemas import RecallAnswer, RecallRequest
 from app.settings import PREFIX, ServiceSettings
 from index_builder.__main__ import cli
 from index_builder.config import BuildConfig, load_config
-from index_builder.gate import Figure, Verdict, Worse
 from index_builder.nightly import NightReport
 from index_builder.report import BuildReport
+from index_builder.verdict import Figure, Verdict, Worse
 from models import artifact
 from models.learnt import LEARNT_FILES
 from models.manifest import Manifest

@@ -23,7 +23,7 @@ class DataFacts(_Value):
         n_users: Users with interactions.
         n_interactions: All that were read.
         n_past: Those that were fitted on.
-        holdout: How past and future were kept apart.
+        holdout: How past and future were kept apart; "none" where each ranker had learnt from what is asked.
         cut: The time at which the future begins; null unless the holdout is "clock".
         seed: Of splits, draws and fits.
         n_cases: Cases judged, by task.
@@ -35,7 +35,7 @@ class DataFacts(_Value):
     n_users: int
     n_interactions: int
     n_past: int
-    holdout: Holdout
+    holdout: Holdout | Literal["none"]
     cut: float | None
     seed: int
     n_cases: dict[Task, int]

@@ -1,12 +1,12 @@
 """What texts say before anything is learnt from interactions: embeddings and lexical vectors, looked up by text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from models.lexical import Lexicon
+from models.lexical import Lexicon, word_counts
 from models.training.lexical import fit_lexicon, term_matrix
 from models.types import Matrix, Rows
 
@@ -17,13 +17,15 @@ class EncodedTexts:
 
     Attributes:
         clean: The clean form of each distinct text that users wrote.
-        embeddings: Of its values in order, then of the items' first words, shape `(n_texts, dim)`.
+        embeddings: Of its values in order, of the items' first words, of the queries, shape `(n_texts, dim)`.
         own_words: The clean first words of each item; empty: nothing is learnt from them.
+        queries: Few words that stand for what people ask for, with the row of the item that says them.
     """
 
     clean: Mapping[str, str]
     embeddings: Matrix
     own_words: Sequence[str] = ()
+    queries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +39,10 @@ class Features:
         item_terms: TF-IDF of the items, unit rows, shape `(n_items, n_terms)`.
         text_vectors: [embedding ; lexical vector] of each text, shape `(n_texts, dim + lexical_dim)`.
         text_terms: TF-IDF of the texts, shape `(n_texts, n_terms)`.
-        text_rows: Row of each user text, as the interactions have it.
+        text_words: How many words each text has, shape `(n_texts, 1)`.
+        text_rows: Row of each user text, as the interactions have it, and of each query.
         own_rows: Row of the text that is an item's own first words, shape `(n_items,)`; empty without them.
+        queries: Few words that stand for what people ask for, with the row of the item that says them.
     """
 
     embeddings: Matrix
@@ -47,8 +51,10 @@ class Features:
     item_terms: csr_matrix
     text_vectors: Matrix
     text_terms: csr_matrix
+    text_words: Matrix
     text_rows: Mapping[str, int]
     own_rows: Rows
+    queries: Mapping[str, int]
 
     @property
     def n_items(self) -> int:
@@ -64,13 +70,14 @@ class Features:
         return [self.text_rows[text] for text in texts if text in self.text_rows]
 
     def texts(self, rows: Sequence[int], words: Matrix) -> Matrix:
-        """Returns texts as the matching reads them, shape `(n, dim + lexical_dim + tower_dim)`.
+        """Returns texts as the matching reads them, shape `(n, dim + lexical_dim + tower_dim + 1)`.
 
         Args:
             rows: Of the texts.
             words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
         """
-        return np.hstack([self.text_vectors[rows], self.text_terms[rows] @ words]).astype(np.float32)
+        by_word = self.text_terms[rows] @ words
+        return np.hstack([self.text_vectors[rows], by_word, self.text_words[rows]]).astype(np.float32)
 
 
 def make_features(item_texts: Sequence[str], embeddings: Matrix, texts: EncodedTexts, *, seed: int) -> Features:
@@ -83,7 +90,9 @@ def make_features(item_texts: Sequence[str], embeddings: Matrix, texts: EncodedT
         seed: Of the lexicon's SVD.
     """
     lexicon = fit_lexicon(item_texts, seed=seed)
-    every = [*texts.clean.values(), *texts.own_words]
+    known = [*texts.clean.values(), *texts.own_words]
+    every = [*known, *texts.queries]
+    query_rows = dict(zip(texts.queries, range(len(known), len(every)), strict=True))
     return Features(
         embeddings=embeddings,
         lexicon=lexicon,
@@ -91,6 +100,8 @@ def make_features(item_texts: Sequence[str], embeddings: Matrix, texts: EncodedT
         item_terms=term_matrix(lexicon, item_texts),
         text_vectors=np.hstack([texts.embeddings, lexicon.vectors(every)]),
         text_terms=term_matrix(lexicon, every),
-        text_rows={text: row for row, text in enumerate(texts.clean)},
-        own_rows=np.arange(len(texts.clean), len(every), dtype=np.int64),
+        text_words=word_counts(every),
+        text_rows=query_rows | {text: row for row, text in enumerate(texts.clean)},
+        own_rows=np.arange(len(texts.clean), len(known), dtype=np.int64),
+        queries=texts.queries,
     )

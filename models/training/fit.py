@@ -13,13 +13,14 @@ from models.training.fit_parts import fit_parts
 from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
 from models.training.part_scores import FittedParts, PartScores
+from models.training.situations import by_situation, queries_of
 from models.training.split import TASKS, Case, Split, Task, split
 from models.training.tower import TowerTraining
 from models.types import JsonValue
 
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
-_MAX_CASES = 600
-_MAX_HEAD_CASES = 4_000
+_MAX_CASES = 2_000
+_MAX_HEAD_CASES = 8_000
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
@@ -33,8 +34,8 @@ class Recipe:
         weights: Of the parts, by situation.
         training: How the tower is fitted.
         head: What re-scores the pool; None where it isn't better than the pool's own order.
-        figures: Validation recall by task: the product's, that of text similarity and of popularity; loss curves;
-            the head's before and after.
+        figures: Validation recall by situation: the product's, that of text similarity and of popularity; loss
+            curves; the head's before and after.
     """
 
     decay: float
@@ -75,18 +76,19 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     search = {decay: PartScores(parts, by_task[main], features, decay) for decay in _decays(held_out.past)}
     decay = max(search, key=lambda decay: search[decay].mean_recall(getattr(start, main)))
     figures: dict[str, JsonValue] = {"tower": {"loss": list(epochs.losses), "recall": list(epochs.recalls)}}
-    for task, cases in by_task.items():
-        scores = search[decay] if task == main else PartScores(parts, cases, features, decay)
-        chosen[task] = scores.climb(getattr(start, task))
-        figures[task] = {
+    for situation, cases in by_situation(by_task, features).items():
+        scores = PartScores(parts, cases, features, decay)
+        chosen[situation] = scores.climb(getattr(start, situation))
+        figures[situation] = {
             "cases": len(cases),
-            "product": scores.figures(chosen[task]),
+            "product": scores.figures(chosen[situation]),
             "zero_shot": scores.figures(_alone("zero_shot")),
             "popularity": scores.figures(_alone("popularity")),
         }
     weights = start.model_copy(update=chosen)
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(held_out.cases, _MAX_HEAD_CASES, seed).values() for case in group]
+    judged += queries_of(features)
     head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
     return Recipe(decay, weights, training, head, figures)
 
@@ -102,10 +104,10 @@ def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:
 
 
 def shift_popularity(recipe: Recipe, shift: float) -> Recipe:
-    """Returns the recipe with another weight of popularity in both situations; below 0 rarer items come up."""
+    """Returns the recipe with another weight of popularity in every situation; below 0 rarer items come up."""
     shifted: dict[str, PartWeights] = {
-        task: (old := getattr(recipe.weights, task)).model_copy(update={"popularity": old.popularity + shift})
-        for task in TASKS
+        name: (old := getattr(recipe.weights, name)).model_copy(update={"popularity": old.popularity + shift})
+        for name in SituationWeights.model_fields
     }
     return replace(recipe, weights=recipe.weights.model_copy(update=shifted))
 

@@ -10,6 +10,7 @@ from models.tower import TowerFacts
 from models.training.features import Features
 from models.training.interactions import Interactions
 from models.training.l3ae import L3AE, factorise, history_matrix
+from models.training.neighbours import fit_neighbours
 from models.training.part_scores import FittedParts
 from models.training.split import events_by_user
 from models.training.text_kernel import TextKernel, nystroem
@@ -48,6 +49,7 @@ def fit_parts(
     meaning = features.item_meaning()
     phi = nystroem(TextKernel(features.embeddings.shape[1]), meaning, n_landmarks=_LANDMARKS, seed=seed)
     history_factors, behaviour = factorise(L3AE(consumed, phi, seed=seed), popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+    neighbours = fit_neighbours(consumed, seed=seed)
     axes = _principal(meaning)
     projection = axes[:, :_ZERO_SHOT_DIM]
     zero_shot = (meaning @ projection).astype(np.float32)
@@ -63,6 +65,7 @@ def fit_parts(
             tower=fitted.tower,
             zero_shot_items=zero_shot,
             tower_items=fitted.items,
+            neighbours=neighbours,
         )
         items = Parts(zero_shot, behaviour, fitted.items, standard[:, None])
         item_side = ItemSide(

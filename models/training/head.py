@@ -19,7 +19,7 @@ from models.training.features import Features
 from models.training.judge import best_rows
 from models.training.part_scores import known_user
 from models.training.split import Case
-from models.types import JsonValue, Matrix, Rows
+from models.types import JsonValue, Mask, Matrix, Rows
 
 _POOL = 300
 _EPOCHS = 15
@@ -40,11 +40,13 @@ class Pools:
         features: Shape `(n_cases, pool, N_FEATURES)`.
         right: Which are right answers, shape `(n_cases, pool)`.
         n_relevant: Right answers of each case, found or not, shape `(n_cases,)`.
+        is_query: Which cases are a few words that ask for one item, shape `(n_cases,)`.
     """
 
     features: np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
     right: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     n_relevant: Rows
+    is_query: Mask
 
 
 def make_pools(
@@ -74,9 +76,10 @@ def make_pools(
             rows = ranked[place]
             if user is None:
                 continue
-            found[start + place] = relation_features(user, items[rows], scores=scores[place, rows])
+            found[start + place] = relation_features(user, items[rows], rows=rows, scores=scores[place, rows])
             right[start + place] = np.isin(rows, case.targets) & np.isfinite(scores[place, rows])
-    return Pools(np.nan_to_num(found, neginf=0), right, np.array([len(case.targets) for case in cases]))
+    is_query = np.array([case.user < 0 for case in cases])
+    return Pools(np.nan_to_num(found, neginf=0), right, np.array([len(case.targets) for case in cases]), is_query)
 
 
 def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[str, JsonValue]]:
@@ -88,10 +91,12 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     """
     usable = np.flatnonzero(pools.right.any(axis=1))
     before = _recalls(pools, pools.features[:, :, 0])
+    of_users = ~pools.is_query
+    found = np.minimum(pools.right.sum(axis=1) / pools.n_relevant, 1)
     figures: dict[str, JsonValue] = {
-        "cases": len(pools.right),
-        "ceiling": round(float(np.minimum(pools.right.sum(axis=1) / pools.n_relevant, 1).mean()), 4),
-        "before": {f"recall@{k}": round(float(values.mean()), 4) for k, values in before.items()},
+        "cases": int(of_users.sum()),
+        "ceiling": round(float(found[of_users].mean()), 4),
+        "before": _means(before, of_users),
     }
     if len(usable) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{len(usable)} pools hold a right answer"}
@@ -102,16 +107,25 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         judged = fold == number
         scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
     after = _recalls(pools, scores)
-    figures["after"] = {f"recall@{k}": round(float(values.mean()), 4) for k, values in after.items()}
-    better = bool(np.mean([after[k].mean() - before[k].mean() for k in _CUTOFFS]) > 0 and _no_worse(before, after))
+    figures["after"] = _means(after, of_users)
+    if pools.is_query.any():
+        figures["queries_before"] = _means(before, pools.is_query)
+        figures["queries_after"] = _means(after, pools.is_query)
+    gain = np.mean([(after[k] - before[k])[of_users].mean() for k in _CUTOFFS])
+    no_worse = all(_no_worse(before, after, group) for group in (of_users, pools.is_query) if group.any())
+    better = bool(gain > 0 and no_worse)
     figures["shipped"] = better
     return (_fit(pools, usable, seed) if better else None), figures
 
 
-def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix]) -> bool:
-    """Returns whether no cutoff lost more than a standard error of its paired difference."""
+def _means(recalls: dict[int, Matrix], group: Mask) -> dict[str, JsonValue]:
+    return {f"recall@{k}": round(float(values[group].mean()), 4) for k, values in recalls.items()}
+
+
+def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
+    """Returns whether a group of cases lost no more than a standard error of its paired difference at any cutoff."""
     for k in _CUTOFFS:
-        gain = after[k] - before[k]
+        gain = (after[k] - before[k])[group]
         if gain.mean() < -gain.std() / np.sqrt(len(gain)):
             return False
     return True

@@ -117,6 +117,11 @@ class PartScores:
         return {k: recall_at(hits, n_relevant, k) for k in _CUTOFFS}
 
 
+def n_words(case: Case, features: Features) -> int:
+    """Returns how many words a case's texts have."""
+    return int(features.text_words[features.rows_of(case.texts)].sum())
+
+
 def known_user(case: Case, features: Features, words: Matrix) -> KnownUser:
     """Returns a case as the service would see it.
 

@@ -212,15 +212,26 @@ def _unseen_users(interactions: Interactions, share: float, seed: int) -> tuple[
     cases = []
     for user in drawn.tolist():
         events = by_user[user]
-        need = events.stated_need
-        if need is not None:
-            cases.append(Case(user, "text", np.empty(0, np.int64), (need,), np.unique(events.items), True))
-        hidden = int(rng.integers(len(events.items)))
-        before = np.delete(np.arange(len(events.items)), hidden)
-        case = _case(user, events, before=before, targets=events.items[[hidden]], task="history")
-        if case is not None:
-            cases.append(replace(case, is_new_user=True))
+        cases += asked_of(user, events, hidden=int(rng.integers(len(events.items))))
     return ~np.isin(interactions.users, drawn), cases
+
+
+def asked_of(user: int, events: UserEvents, *, hidden: int) -> list[Case]:
+    """Returns what a user can be asked for: by the stated need for every item, by all other events for the hidden one.
+
+    Args:
+        user: Position in `Interactions.user_ids`.
+        events: Two or more.
+        hidden: Which of them is asked for.
+    """
+    cases, need = [], events.stated_need
+    if need is not None:
+        cases.append(Case(user, "text", np.empty(0, np.int64), (need,), np.unique(events.items), True))
+    before = np.delete(np.arange(len(events.items)), hidden)
+    case = _case(user, events, before=before, targets=events.items[[hidden]], task="history")
+    if case is not None:
+        cases.append(replace(case, is_new_user=True))
+    return cases
 
 
 def _case(user: int, events: UserEvents, *, before: NDArray[np.intp], targets: Rows, task: Task) -> Case | None:

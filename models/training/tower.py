@@ -100,11 +100,13 @@ class TowerModule(nn.Module):
         self.facts, self.settings = facts, training
         n_items, text_dim = inputs.items.shape
         dim = facts.dim
+        self.every_item: Tensor
         self.item_meaning: Tensor
         self.text_meaning: Tensor
         self.warm: Tensor
         self.log_popularity: Tensor
         for name, values in (
+            ("every_item", torch.arange(n_items)),
             ("item_meaning", torch.from_numpy(inputs.items)),
             ("text_meaning", torch.from_numpy(inputs.texts)),
             ("warm", torch.from_numpy(inputs.warm.astype(np.float32))),
@@ -130,23 +132,25 @@ class TowerModule(nn.Module):
         kept = self.warm[:, None]
         if self.training:
             kept = kept * (torch.rand_like(kept) >= self.settings.item_dropout)
-        return self._outputs("item", self.item_meaning, self.item_words(self.words) + kept * self.items_own)
+        return self._outputs("item", self.item_meaning, self.item_words(self.words, self.every_item) + kept * self.items_own)
 
-    def texts(self) -> Tensor:
-        """Returns the output vectors of the texts, shape `(n_texts, dim)`."""
-        return self._outputs("text", self.text_meaning, self.text_words(self.words))
+    def texts(self, rows: Tensor) -> Tensor:
+        """Returns the output vectors of some texts, shape `(len(rows), dim)`."""
+        return self._outputs("text", self.text_meaning[rows], self.text_words(self.words, rows))
 
-    def users(self, items: Tensor, texts: Tensor, batch: Batch) -> Tensor:
+    def users(self, items: Tensor, batch: Batch) -> Tensor:
         """Returns the vectors of a batch's questions, shape `(users, questions, dim)`.
 
         Args:
             items: Output vectors, shape `(n_items, dim)`.
-            texts: Output vectors, shape `(n_texts, dim)`.
             batch: What is known and asked.
         """
         facts = self.facts
         root = math.sqrt(facts.dim)
-        outputs = torch.cat([items, texts])[batch.tokens]
+        # Only the texts that the batch holds: most of them would be computed for nothing.
+        rows, place = torch.unique(batch.tokens[batch.is_text] - len(items), return_inverse=True)
+        tokens = batch.tokens.masked_scatter(batch.is_text, len(items) + place)
+        outputs = torch.cat([items, self.texts(rows)])[tokens]
         tokens = torch.where(batch.is_text[..., None], self.text_token(root * outputs), self.item_token(root * outputs))
         seen = batch.seen
         share = torch.where(seen, facts.decay**batch.steps, 0.0)
@@ -161,7 +165,7 @@ class TowerModule(nn.Module):
     def loss(self, batch: Batch) -> Tensor:
         """Returns the cross-entropy of the batch's targets over the catalogue (or a uniform sample of a large one)."""
         items = self.items()
-        users = self.users(items, self.texts(), batch).flatten(0, 1)
+        users = self.users(items, batch).flatten(0, 1)
         asked, question = torch.unique(batch.question, return_inverse=True)
         columns, target = self._columns(batch.target, len(items))
         logits = (users[asked] @ items[columns].T).float() * self.log_scale.exp()
@@ -202,12 +206,15 @@ class _Words(nn.Module):
         ):
             self.register_buffer(name, values, persistent=False)
 
-    def forward(self, words: Tensor) -> Tensor:
-        """Returns what each text's words add, shape `(n_texts, dim)`; some of them are left out in training."""
-        values = F.dropout(self.values, _WORD_DROPOUT, self.training)
-        return F.embedding_bag(
-            self.columns, words, self.starts, mode="sum", per_sample_weights=values, include_last_offset=True
-        )
+    def forward(self, words: Tensor, rows: Tensor) -> Tensor:
+        """Returns what some texts' words add, shape `(len(rows), dim)`; some words are left out in training."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        ends = lengths.cumsum(0)
+        # Where each term of the chosen texts is among all: its number, shifted by its text's start.
+        shift = torch.repeat_interleave(self.starts[rows] - (ends - lengths), lengths)
+        chosen = torch.arange(len(shift), device=shift.device) + shift
+        values = F.dropout(self.values[chosen], _WORD_DROPOUT, self.training)
+        return F.embedding_bag(self.columns[chosen], words, ends - lengths, mode="sum", per_sample_weights=values)
 
 
 class _Hop(nn.Module):

@@ -1,4 +1,4 @@
-"""What every item index does alike: exact and HNSW, in memory and mapped from a file."""
+"""What every item index does alike: exact, reduced and HNSW, in memory and mapped from a file."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from models.item_index import IndexKind, ItemIndex, build_index, load_index
 from models.types import Mask, Matrix, Rows, Vector
-from tests.artifacts import HNSW, unit_rows
+from tests.artifacts import INDEX_PARAMS, unit_rows
 
 N = 200
 
 Build = Callable[[Matrix], ItemIndex]
 
 
-@pytest.fixture(params=["flat", "hnsw"])
+@pytest.fixture(params=["flat", "reduced", "hnsw"])
 def kind(request: pytest.FixtureRequest) -> IndexKind:
     return request.param
 
@@ -26,7 +26,7 @@ def kind(request: pytest.FixtureRequest) -> IndexKind:
 @pytest.fixture(params=["memory", "mapped"])
 def build(request: pytest.FixtureRequest, kind: IndexKind, tmp_path: Path) -> Build:
     def in_memory(vectors: Matrix) -> ItemIndex:
-        return build_index(vectors, kind, params=HNSW)  # an effort above the size of these: exact
+        return build_index(vectors, kind, params=INDEX_PARAMS[kind])  # an effort above the size of these: exact
 
     def mapped(vectors: Matrix) -> ItemIndex:
         path = tmp_path / "index.faiss"
@@ -174,7 +174,7 @@ def test_threads_get_the_same_answers(build: Build) -> None:
 
 
 def test_what_is_mapped_from_a_file_is_what_was_saved(kind: IndexKind, tmp_path: Path) -> None:
-    built = build_index(VECTORS, kind, params=HNSW)
+    built = build_index(VECTORS, kind, params=INDEX_PARAMS[kind])
     built.save(tmp_path / "index.faiss")
     loaded = load_index(tmp_path / "index.faiss", kind, VECTORS)
     loaded.save(tmp_path / "again.faiss")

@@ -2,27 +2,29 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from index_builder.config import GateConfig
 from index_builder.gate import (
     ArtifactFigures,
     ExamFigures,
-    Figure,
     InputFigures,
     Pair,
     Validated,
-    Verdict,
     judge_artifact,
     judge_exam,
     judge_inputs,
 )
+from index_builder.known_pairs import Kept
+from index_builder.verdict import Figure, Verdict
 from models.training.evaluation import Comparison
 
 CONFIG = GateConfig()
 READ = InputFigures(
     n_items=Pair(1_000, 1_000),
     n_interactions=Pair(5_000, 5_000),
+    kept=Kept(np.ones(5_000, np.bool_), 0.01, ()),
     texts_changed=0.01,
     rejects={"catalogue": (0.001, 0.01)},
 )
@@ -67,7 +69,7 @@ def failed(found: Found) -> list[Figure]:
 def test_the_same_again_passes() -> None:
     figures = [*judge(READ), *judge(compared(0.5, 0.5, 0, 0)), *judge(covered(0.5, 0.5)), *judge(MADE)]
     assert [figure.name for figure in figures] == [
-        "items", "interactions", "texts changed", "rejected catalogue rows", "recall@50 by history",
+        "items", "interactions", "known pairs gone", "texts changed", "rejected catalogue rows", "recall@50 by history",
         "coverage@50 by text", "ann_recall@100", "search and rescore, CPU ms",
     ]  # fmt: skip
     assert all(figure.passed for figure in figures)
@@ -79,6 +81,11 @@ def test_the_same_again_passes() -> None:
         (replace(READ, n_items=Pair(799, 1_000)), "799 items instead of 1,000, -20.1%; gate.max_items_drop allows"),
         (replace(READ, n_items=Pair(0, 1_000)), "0 items instead of 1,000, -100.0%"),
         (replace(READ, n_interactions=Pair(2_500, 5_000)), "2,500 interactions instead of 5,000, -50.0%"),
+        (
+            replace(READ, kept=Kept(np.zeros(5_000, np.bool_), 0.995, (("u3", 6, 6), ("u1", 5, 6)))),
+            "99.5% of the user-item pairs that the live artifact was built from are gone (6 of the 6 of u3, 5 of the 6"
+            " of u1), gate.max_pairs_gone allows 20.0%",
+        ),
         (replace(READ, texts_changed=0.51), "51.0% of the known items have another text, gate.max_texts_changed"),
         (replace(READ, rejects={"interactions": (0.02, 0.01)}), "2.00% of the interactions rows are bad"),
         (replace(MADE, ann_recall=0.9), "ann_recall@100 0.9000, gate.ann_recall_min asks for 0.9500"),
@@ -99,7 +106,7 @@ def test_beyond_its_tolerance_a_figure_fails_alone_and_says_by_how_much(found: F
     [
         replace(READ, n_items=Pair(801, 1_000)),
         replace(READ, n_items=Pair(5_000, 1_000)),
-        replace(READ, n_interactions=None, texts_changed=None, rejects={}),
+        replace(READ, n_interactions=None, kept=None, texts_changed=None, rejects={}),
         replace(MADE, latency_ms=None),
         replace(READ, n_interactions=Pair(10, 0)),
         replace(MADE, latency_ms=Pair(1.9, 0.1)),  # nineteen times as long, and less than 2 ms more
@@ -135,7 +142,7 @@ def test_the_verdict_is_one_line_that_names_what_failed() -> None:
     assert "\n" not in verdict.line()
     yes = Verdict(against="abc", figures=judge(READ), notes=[])
     assert yes.passed
-    assert yes.line() == "the gate passed against abc: 4 figures within their tolerances"
+    assert yes.line() == "the gate passed against abc: 5 figures within their tolerances"
 
 
 def test_a_verdict_forced_says_what_was_overruled() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from index_builder.build import build
 from index_builder.config import load_config
+from index_builder.learn import first_words, some_words
 from index_builder.report import BuildReport
 from models.artifact_store import ArtifactStore
 from models.fused import FusedFacts
@@ -79,3 +80,14 @@ def test_a_history_of_one_theme_recalls_that_theme(store: ArtifactStore, theme: 
     recalled = Recaller(artifact).recall(query)
     # By chance it would be .9 of the five.
     assert len(set(recalled.rows.tolist()) & set(own)) >= 3
+
+
+def test_some_words_are_of_one_text_and_not_its_first() -> None:
+    texts = [" ".join(f"w{row}-{place}" for place in range(n)) for row, n in enumerate((5, 14, 40, 200))]
+    found = some_words(texts)
+    assert set(found.values()) == {2, 3}
+    for words, row in found.items():
+        assert words in texts[row]
+        assert 4 <= len(words.split()) <= 12
+        assert not set(words.split()) & set(first_words(texts)[row].split())
+    assert some_words(texts) == found

@@ -11,10 +11,10 @@ import pytest
 
 from index_builder import steps
 from index_builder.evaluation_page import render_gate_page
-from index_builder.gate import Verdict, Worse
-from index_builder.gate_exam import gate_exam
+from index_builder.gate_exam import unseen_exam
 from index_builder.lock import builder_lock
 from index_builder.nightly import Night
+from index_builder.verdict import Verdict, Worse
 from models.errors import BuildLockedError, DataError
 from tests.fakes import FakeEncoder
 from tests.index_builder.nights import Shop, deal
@@ -117,8 +117,8 @@ def test_what_is_published_learnt_from_everything_and_its_manifest_keeps_the_ver
 def test_each_step_is_logged_with_time_and_counts(grown: Grown) -> None:
     by_step = {line["step"]: line for line in grown.log if line["event"] == "step"}
     assert list(by_step) == [
-        "read", "encoder", "encode", "hold out", "learn the past", "index", "compare", "learn", "gate", "runtime",
-        "write", "verify", "publish",
+        "read", "encoder", "encode", "hold out", "learn the past", "index", "compare", "learn",
+        "compare known pairs", "gate", "runtime", "write", "verify", "publish",
     ]  # fmt: skip
     assert all(line["seconds"] >= 0 for line in by_step.values())
     assert (by_step["read"]["items"], by_step["encode"]["reused"]) == (40, 40)
@@ -157,10 +157,11 @@ def test_only_changed_texts_are_encoded_again(plain: Shop) -> None:
 
 def test_without_news_recall_is_not_compared_and_the_gate_says_so(shop: Shop) -> None:
     """The live artifact would win by what it remembers."""
-    asked = gate_exam(shop.inputs(), shop.store.open(), shop.store.open().embeddings, min_cases=1)
+    asked = unseen_exam(shop.inputs(), shop.store.open(), shop.store.open().embeddings, min_cases=1)
     assert asked.exam is None
     assert asked.notes == (
-        "recall and coverage aren't compared: no interaction is newer than those that the live artifact learnt from",
+        "recall and coverage aren't compared on news: no interaction is newer than those that the live artifact learnt"
+        " from",
     )
 
 
@@ -254,11 +255,11 @@ def test_another_encoder_is_compared_with_the_live_one_by_its_own(plain: Shop) -
 
 
 def test_a_live_artifact_that_learnt_nothing_is_compared_on_any_slice(plain: Shop) -> None:
-    assert gate_exam(plain.inputs(), plain.store.open(), plain.store.open().embeddings, min_cases=1).exam is not None
+    assert unseen_exam(plain.inputs(), plain.store.open(), plain.store.open().embeddings, min_cases=1).exam is not None
 
 
 def test_too_few_cases_are_said_and_not_compared(plain: Shop) -> None:
-    asked = gate_exam(plain.inputs(), plain.store.open(), plain.store.open().embeddings, min_cases=10_000)
+    asked = unseen_exam(plain.inputs(), plain.store.open(), plain.store.open().embeddings, min_cases=10_000)
     assert asked.exam is None
     assert all("gate.min_cases asks for 10000: recall and coverage by" in note for note in asked.notes)
     assert len(asked.notes) == 2

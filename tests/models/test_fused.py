@@ -1,5 +1,6 @@
 """The learnt matching in the service: parts scaled as stated, and nothing known is None."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import (
+    FEW_WORDS,
     FusedMatching,
     KnownUser,
     Parts,
@@ -19,6 +21,7 @@ from models.fused import (
 from models.item_side import ItemSide
 from models.learnt import MATCHING, Learnt, load_learnt, write_learnt
 from models.lexical import Lexicon
+from models.neighbours import Neighbours
 from models.tower import Tower, TowerFacts, tensor_shapes
 from models.types import Matrix, Vector
 
@@ -49,6 +52,7 @@ def learnt(weights: PartWeights = EQUAL) -> Learnt:
         tower=tower,
         zero_shot_items=parts.zero_shot,
         tower_items=parts.tower,
+        neighbours=Neighbours(np.array([[1, -1]] * N_ITEMS, np.int32), random(14, N_ITEMS, 2)),
     )
     covariances = tuple(covariance(part) for part in (parts.zero_shot, parts.behaviour, parts.tower, parts.popularity))
     matching = FusedMatching(side, SituationWeights(history=weights, text=weights), covariances)  # type: ignore[arg-type]
@@ -58,7 +62,8 @@ def learnt(weights: PartWeights = EQUAL) -> Learnt:
 
 
 def user(n_texts: int, history: list[int], weights: list[float] | None = None) -> KnownUser:
-    texts = random(12, n_texts, TEXT_DIM + TOWER)
+    texts = random(12, n_texts, TEXT_DIM + TOWER + 1)
+    texts[:, -1] = FEW_WORDS
     return KnownUser(texts, np.array(history, np.int64), np.array(weights or [1.0] * len(history), np.float32))
 
 
@@ -89,6 +94,29 @@ def test_a_history_part_worked_by_hand() -> None:
     expected = 0.5 * 2 * factors[3] + factors[4]
     found = vector[4:9]
     np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_the_situation_decides_the_weights() -> None:
+    """A history counts as one whatever is said; a text of few words, and nothing else, is a query."""
+    alone = {
+        name: PartWeights(
+            zero_shot=float(name == "history"),
+            behaviour=0,
+            tower=float(name == "text"),
+            popularity=float(name == "query"),
+        )
+        for name in SituationWeights.model_fields
+    }
+    model = learnt()
+    matching = replace(model.matching, weights=SituationWeights(**alone))
+    few, many = user(1, []), user(1, [])
+    few.texts[0, -1] = FEW_WORDS - 1
+    part_of = {"history": slice(0, 4), "text": slice(9, 9 + TOWER), "query": slice(9 + TOWER, None)}
+    for known, situation in ((few, "query"), (many, "text"), (user(1, [3]), "history")):
+        asked = matching.ask(known)
+        assert asked is not None
+        assert asked.vector[part_of[situation]].any()
+        assert np.count_nonzero(asked.vector) == np.count_nonzero(asked.vector[part_of[situation]])
 
 
 @pytest.mark.parametrize("known", [user(0, []), user(0, [1, 2], [0.0, 0.0])])

@@ -6,13 +6,14 @@ import pytest
 
 from models.errors import ArtifactCorruptError
 from models.item_index import build_index, load_index
-from tests.artifacts import HNSW, unit_rows
+from models.types import Matrix
+from tests.artifacts import INDEX_PARAMS, unit_rows
 
 VECTORS = unit_rows(50, 8)
 
 
 def saved(folder: Path, kind: str) -> Path:
-    build_index(VECTORS, kind, params=HNSW).save(folder / "index.faiss")
+    build_index(VECTORS, kind, params=INDEX_PARAMS[kind]).save(folder / "index.faiss")
     return folder / "index.faiss"
 
 
@@ -31,6 +32,9 @@ def test_the_graph_is_built_with_its_parameters(tmp_path: Path) -> None:
         ("hnsw", "flat", 8, 50, "is a IndexHNSWFlat of 50 × 8, the manifest says flat, 50 × 8"),
         ("flat", "flat", 9, 50, "the manifest says flat, 50 × 9"),
         ("hnsw", "hnsw", 8, 51, "the manifest says hnsw, 51 × 8"),
+        ("flat", "reduced", 8, 50, "is a IndexFlatIP of 50 × 8, the manifest says reduced, 50 × 8"),
+        ("reduced", "flat", 8, 50, "is a IndexPreTransform of 50 × 8, the manifest says flat, 50 × 8"),
+        ("reduced", "reduced", 9, 50, "the manifest says reduced, 50 × 9"),
     ],
 )
 def test_another_index_than_the_manifests_is_named(
@@ -51,7 +55,7 @@ def test_distances_instead_of_inner_products_are_refused(tmp_path: Path, make) -
         load_index(tmp_path / "index.faiss", kind, VECTORS)
 
 
-@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("kind", ["flat", "reduced", "hnsw"])
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.9, 0.999])
 def test_a_cut_file_is_an_error_not_a_crash(tmp_path: Path, kind: str, share: float) -> None:
     path = saved(tmp_path, kind)
@@ -79,3 +83,61 @@ def test_a_mapped_index_outlives_its_files_name(tmp_path: Path) -> None:
     rows, _ = index.search(VECTORS[7], 1)
     assert rows.tolist() == [7]
     np.testing.assert_array_equal(index.search_exact(VECTORS[7], 50)[0], np.argsort(-(VECTORS @ VECTORS[7])))
+
+
+def low_rank(n: int, rank: int, dim: int, noise: float) -> Matrix:
+    rng = np.random.default_rng(0)
+    inner = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, dim))
+    return (inner + noise * rng.standard_normal((n, dim))).astype(np.float32)
+
+
+# So many that a search for 100 compares a part of them.
+MANY = low_rank(6_000, 6, 24, noise=0.3)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_a_reduced_index_finds_nearly_all_and_scores_exactly(share: float) -> None:
+    index, rng = build_index(MANY, "reduced", params={"rank": 6}), np.random.default_rng(1)
+    for query in rng.standard_normal((20, 24)).astype(np.float32):
+        eligible = None if share == 1 else rng.random(len(MANY)) < share
+        rows, scores = index.search(query, 100, eligible=eligible)
+        exact = MANY @ query
+        if eligible is not None:
+            assert eligible[rows].all()
+            exact[~eligible] = -np.inf
+        assert len(np.intersect1d(rows, np.argsort(-exact)[:100])) >= 95
+        np.testing.assert_allclose(scores, exact[rows], rtol=1e-5, atol=1e-5)
+        assert (np.diff(scores) <= 0).all()
+
+
+def test_a_reduction_that_loses_what_counts_loses_neighbours_but_fills_the_answer() -> None:
+    """Shows that the reduced form decides, so that the test above sees it."""
+    index = build_index(MANY, "reduced", params={"rank": 1})
+    query = np.random.default_rng(2).standard_normal(24).astype(np.float32)
+    rows, _ = index.search(query, 100)
+    assert len(set(rows.tolist())) == 100
+    assert len(np.intersect1d(rows, index.search_exact(query, 100)[0])) < 95
+
+
+def test_where_most_would_be_compared_anyway_a_reduced_index_compares_all() -> None:
+    index = build_index(MANY, "reduced", params={"rank": 1})
+    query = np.random.default_rng(2).standard_normal(24).astype(np.float32)
+    for found, exact in zip(index.search(query, 1_000), index.search_exact(query, 1_000), strict=True):
+        np.testing.assert_array_equal(found, exact)
+
+
+def test_only_its_own_vector_is_held(tmp_path: Path) -> None:
+    for kind, params in INDEX_PARAMS.items():
+        index = build_index(VECTORS, kind, params=params)
+        assert index.holds(3, VECTORS[3])
+        assert not index.holds(3, VECTORS[4])
+
+
+def test_another_chain_than_a_reduction_is_refused(tmp_path: Path) -> None:
+    chain = faiss.IndexPreTransform(faiss.IndexHNSWFlat(4, 8, faiss.METRIC_INNER_PRODUCT))
+    chain.prepend_transform(faiss.PCAMatrix(8, 4))
+    chain.train(VECTORS)
+    chain.add(VECTORS)
+    faiss.write_index(chain, str(tmp_path / "index.faiss"))
+    with pytest.raises(ArtifactCorruptError, match="no linear reduction"):
+        load_index(tmp_path / "index.faiss", "reduced", VECTORS)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.fused import Asked, Parts, Tokens
+from models.neighbours import Neighbours
 from models.recaller import Recaller, UserQuery
 from models.relation_features import FEATURES, N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
@@ -18,19 +19,27 @@ def of(*values: float) -> Matrix:
     return np.array([values], np.float32)
 
 
+NEIGHBOURS = Neighbours(
+    rows=np.array([[2]] * 9, np.int32), cosines=np.array([[0.1]] * 2 + [[0.9]] + [[0.2]] * 5 + [[0.5]], np.float32)
+)
+
+
 def asked(*, texts: bool = True, history: bool = True) -> Asked:
     """One dimension a part; two items, the newer one three times as strong; one text."""
     n_texts, n_items = int(texts), 2 * int(history)
     tokens = Tokens(
         texts=(of(5.0).T[:n_texts], of(7.0).T[:n_texts]),
         items=tuple(np.array([[1.0], [3.0]], np.float32)[:n_items] for _ in range(3)),  # type: ignore[arg-type]
+        rows=np.array([7, 8])[:n_items],
         weights=np.ones(n_items, np.float32),
+        n_words=3 * n_texts,
     )
     parts = Parts(of(2.0), of(4.0), of(8.0), of(1.0))
-    return Asked(np.ones(4, np.float32), parts, tokens)
+    return Asked(np.ones(4, np.float32), parts, tokens, NEIGHBOURS)
 
 
 ITEM = of(0.5, -0.1, 0.25, 9.0)
+ROW = np.array([2])
 
 
 def feature(values: Matrix, name: str) -> float:
@@ -38,7 +47,7 @@ def feature(values: Matrix, name: str) -> float:
 
 
 def test_every_feature_worked_by_hand() -> None:
-    found = relation_features(asked(), ITEM, scores=np.array([6.0], np.float32))
+    found = relation_features(asked(), ITEM, rows=ROW, scores=np.array([6.0], np.float32))
     expected = {
         "recall score": 6,
         "zero-shot": 1,
@@ -52,10 +61,15 @@ def test_every_feature_worked_by_hand() -> None:
         "history: behaviour, newest": -np.log1p(50 * 0.3),
         "history: tower, nearest": 0.75,
         "history: tower, newest": 0.75,
+        "history: consumed together, nearest": 0.5,
+        "history: consumed together, newest": 0.5,
+        "history: consumed together, faded": np.log1p(5 * (0.8 * 0.2 + 0.5)),
         "texts: meaning, nearest": 2.5,
         "texts: tower, nearest": 1.75,
+        "first of the pool: consumed together, nearest": 9,
+        "first of the pool: consumed together, mean": 0.9,
         "length of the history": np.log1p(2),
-        "has texts": 1,
+        "words of the texts": np.log1p(3),
     }
     assert set(expected) == set(FEATURES)
     for name, value in expected.items():
@@ -63,11 +77,11 @@ def test_every_feature_worked_by_hand() -> None:
 
 
 def test_what_isnt_known_is_zero() -> None:
-    without_texts = relation_features(asked(texts=False), ITEM, scores=of(6.0)[0])
-    without_history = relation_features(asked(history=False), ITEM, scores=of(6.0)[0])
-    assert not without_texts[0, 12:14].any()
-    assert feature(without_texts, "has texts") == 0
-    assert not without_history[0, 5:12].any()
+    without_texts = relation_features(asked(texts=False), ITEM, rows=ROW, scores=of(6.0)[0])
+    without_history = relation_features(asked(history=False), ITEM, rows=ROW, scores=of(6.0)[0])
+    for found, known in ((without_texts, "texts: "), (without_history, "history: ")):
+        assert not any(feature(found, name) for name in FEATURES if name.startswith(known))
+    assert feature(without_texts, "words of the texts") == 0
     assert feature(without_history, "length of the history") == 0
 
 
@@ -96,7 +110,9 @@ def recaller(with_head: FeatureHead) -> tuple[Recaller, Vector]:
     return Recaller(replace(artifact, head=with_head, learnt=model)), model.item_vectors[:, -1]
 
 
-QUERY = UserQuery(random(20, 1, TEXT_DIM + TOWER), np.array([3, 4]), np.ones(2, np.float32), np.empty(0, np.int64), k=5)
+QUERY = UserQuery(
+    np.abs(random(20, 1, TEXT_DIM + TOWER + 1)), np.array([3, 4]), np.ones(2, np.float32), np.empty(0, np.int64), k=5
+)
 
 
 def test_the_head_orders_the_candidates() -> None:

@@ -12,7 +12,7 @@ def pools(n_cases: int, *, told_by: int, noise: float, seed: int = 0) -> Pools:
     features = rng.standard_normal((n_cases, 40, N_FEATURES)).astype(np.float32)
     truth = features[:, :, told_by] + noise * rng.standard_normal((n_cases, 40))
     right = truth == truth.max(axis=1, keepdims=True)
-    return Pools(features, right, np.ones(n_cases, np.int64))
+    return Pools(features, right, np.ones(n_cases, np.int64), np.arange(n_cases) % 4 == 0)
 
 
 def test_a_telling_feature_is_found_and_shipped() -> None:
@@ -39,7 +39,7 @@ def test_noise_is_not_shipped() -> None:
     )
     first = np.argsort(-source.features[:, :, 0], axis=1)[:, :1]
     right = np.where(np.arange(300)[:, None] % 2 == 0, shuffled, np.arange(40) == first)
-    head, figures = fit_head(Pools(source.features, right, source.n_relevant))
+    head, figures = fit_head(Pools(source.features, right, source.n_relevant, source.is_query))
     assert head is None or figures["shipped"]
 
 

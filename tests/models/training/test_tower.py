@@ -79,7 +79,7 @@ def test_numpy_serves_what_torch_was_fitted_as(user: UserEvents, monkeypatch: py
     fitted = training_tower._fitted(module, [])
     batch = next(examples([user]).batches(1, np.random.default_rng(0)))
     with torch.no_grad():
-        expected = module.users(module.items(), module.texts(), batch)[0, -1].numpy()
+        expected = module.users(module.items(), batch)[0, -1].numpy()
     rows, texts = known_rows(user)
     words = INPUTS.text_terms[texts] @ fitted.words
     outputs = fitted.tower.texts(INPUTS.texts[texts], words)

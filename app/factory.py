@@ -13,7 +13,7 @@ from app.engine import Engine, open_engine
 from app.live_items import LiveItems
 from app.middleware import BodyLimit, RequestContext
 from app.pipelines import Pipelines
-from app.routes import public, router
+from app.routes import public, recall_router, router
 from app.routes_admin import router as admin_router
 from app.routes_items import router as items_router
 from app.routes_users import router as users_router
@@ -73,6 +73,7 @@ def create_app(
     )
     app.state.settings = settings
     app.include_router(public)
+    app.include_router(recall_router)
     app.include_router(router)
     app.include_router(users_router)
     app.include_router(items_router)

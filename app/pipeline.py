@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
+from app.cache import cache_key
 from app.engine import Engine
 from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
 from app.text_vectors import TextVectors, TextVectorsAnswer
 from app.user_state import UserState
 from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
 from models.profiles import NOTHING_KNOWN, Profile
-from models.recaller import Recalled, UserQuery, first, pool_size
+from models.recaller import Recalled, Sought, UserQuery, first, pool_size
 from models.text import is_cut
 from models.types import Matrix, Vector
+
+_NO_TEXTS = np.empty((0, 0), np.float32)
 
 
 @dataclass(slots=True)
@@ -53,6 +57,15 @@ class _Clock:
         return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search gave; `skipped` says that the head had no time left."""
+
+    recalled: Recalled
+    skipped: bool
+    sought: Sought | None
+
+
 class RecallPipeline:
     """Answers requests from one engine.
 
@@ -61,13 +74,17 @@ class RecallPipeline:
         vectors: Turns clean texts into vectors, cached.
         executor: Where searches run, off the event loop.
         users: Whose profiles count.
+        max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
-    def __init__(self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState) -> None:
+    def __init__(
+        self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState, *, max_sought: int
+    ) -> None:
         self.engine = engine
         self.vectors = vectors
         self._executor = executor
         self._users = users
+        self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
 
     async def recall(self, request: RecallRequest, request_id: str) -> dict[str, Any]:
         """Returns the answer in the form of `RecallAnswer`.
@@ -82,8 +99,14 @@ class RecallPipeline:
         profile, no_profile = await self._profile(request.user_id, clock)
         texts, cut = self._clean(request.texts, profile)
         vectors = await self._encode(texts, clock)
-        query, missing = self._query(request, profile, self.engine.artifact.text_vectors(vectors.vectors, texts))
-        recalled, skipped = await self._search(query, request.rescore, clock)
+        alone = None if request.history or profile.history else b"".join(cache_key("", text) for text in texts)
+        sought = self._sought.get(alone) if alone else None
+        embedded = self.engine.artifact.text_vectors(vectors.vectors, texts) if sought is None else _NO_TEXTS
+        query, missing = self._query(request, profile, embedded, sought)
+        found = await self._search(query, request.rescore, clock)
+        if alone and found.sought is not None and self._sought.maxsize:
+            self._sought[alone] = found.sought
+        recalled, skipped = found.recalled, found.skipped
         degraded = ["profile"] if no_profile else []
         degraded += vectors.degraded
         degraded += ["text_truncated"] if cut or vectors.truncated else []
@@ -134,7 +157,7 @@ class RecallPipeline:
             clock.lap("encode", start)
         return vectors
 
-    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock) -> tuple[Recalled, bool]:
+    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
         work = self._executor.submit(self._find, query, rescore, clock)
         found = asyncio.wrap_future(work)
         if clock.timeout_ms is not None:
@@ -144,7 +167,9 @@ class RecallPipeline:
                 raise clock.exceeded()
         return await found
 
-    def _query(self, request: RecallRequest, profile: Profile, texts: Matrix) -> tuple[UserQuery, list[str]]:
+    def _query(
+        self, request: RecallRequest, profile: Profile, texts: Matrix, sought: Sought | None
+    ) -> tuple[UserQuery, list[str]]:
         rows, own = self.engine.artifact.rows, request.weighted_history
         named = [item_id for item_id, _ in own]
         # What the request names is the newest, so the profile's word on it is outdated.
@@ -161,10 +186,11 @@ class RecallPipeline:
             weights=weights,
             excluded=np.array(sorted(excluded), np.int64),
             k=request.k,
+            sought=sought,
         )
         return query, list(missing)
 
-    def _find(self, query: UserQuery, rescore: bool, clock: _Clock) -> tuple[Recalled, bool]:
+    def _find(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
         """Runs in a thread: searches, then rescores unless the deadline has passed."""
         if clock.is_over():
             raise clock.exceeded()
@@ -174,24 +200,25 @@ class RecallPipeline:
         start = clock.lap("search", start)
         skipped = rescore and clock.is_over()
         if skipped or not rescore:
-            return first(pool, query.k), skipped
+            return _Found(first(pool, query.k), skipped, pool.sought)
         recalled = recaller.rescore(pool, query.k)
         clock.lap("rescore", start)
-        return recalled, False
+        return _Found(recalled, skipped=False, sought=pool.sought)
 
     def _candidates(self, recalled: Recalled, with_fields: Sequence[str]) -> list[dict[str, Any]]:
         artifact = self.engine.artifact
-        rows = recalled.rows.tolist()
-        ids = [artifact.item_ids[row] for row in rows]
-        scores = _rounded(recalled.scores)
-        recall_scores = _rounded(recalled.recall_scores)
-        relation = recalled.relation_scores
-        relation_scores = [None] * len(ids) if relation is None else _rounded(relation)
+        rows, item_ids = recalled.rows.tolist(), artifact.item_ids
+        recall_scores, relation = _rounded(recalled.recall_scores), recalled.relation_scores
+        # What the order follows is one of the two.
+        scores = recall_scores if relation is None else _rounded(relation)
         candidates: list[dict[str, Any]] = [
-            {"id": item_id, "score": score, "recall_score": recall_score, "relation_score": relation_score}
-            for item_id, score, recall_score, relation_score in zip(
-                ids, scores, recall_scores, relation_scores, strict=True
-            )
+            {
+                "id": item_ids[row],
+                "score": score,
+                "recall_score": recall_score,
+                "relation_score": None if relation is None else score,
+            }
+            for row, score, recall_score in zip(rows, scores, recall_scores, strict=True)
         ]
         if with_fields:
             for candidate, row in zip(candidates, rows, strict=True):

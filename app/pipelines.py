@@ -10,6 +10,9 @@ from app.settings import ServiceSettings
 from app.text_vectors import TextVectors
 from app.user_state import UserState
 
+# A learnt user vector and what it is made of take about 8 kB.
+_MAX_SOUGHT = 2_000
+
 
 class Pipelines:
     """Makes pipelines.
@@ -37,12 +40,12 @@ class Pipelines:
             beside: What it takes over from; with the same encoder it takes its text vectors over, too.
         """
         if beside is not None and beside.engine.encoder is engine.encoder:
-            return RecallPipeline(engine, beside.vectors, self._executor, self._users)
+            return self._pipeline(engine, beside.vectors)
         if beside is not None:
             retiring = asyncio.create_task(beside.vectors.aclose())
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
-        return RecallPipeline(engine, self._text_vectors(engine), self._executor, self._users)
+        return self._pipeline(engine, self._text_vectors(engine))
 
     def redis(self, engine: Engine) -> RedisCache | None:
         """Returns where an engine's vectors are cached in Redis; None without Redis."""
@@ -52,6 +55,10 @@ class Pipelines:
         """Waits for what old pipelines still encode or cache, then leaves Redis."""
         await asyncio.gather(*self._retiring)
         await asyncio.gather(*(redis.aclose() for redis in self._redis.values()))
+
+    def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
+        max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
+        return RecallPipeline(engine, vectors, self._executor, self._users, max_sought=max_sought)
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app import telemetry
+from app.body_route import BodyRoute
 from app.cache import RedisCache
 from app.errors import from_validation, problem, request_id_of, respond
 from app.pipeline import RecallPipeline
@@ -46,9 +47,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 public = APIRouter(tags=["operation"])
 router = APIRouter(route_class=KeyedRoute, responses=PROBLEMS)
+recall_router = APIRouter(route_class=BodyRoute, responses=PROBLEMS)
 
 
-@router.post("/recall", response_model=RecallAnswer, tags=["recall"])
+@recall_router.post("/recall", response_model=RecallAnswer, tags=["recall"])
 async def recall(body: RecallRequest, request: Request) -> Response:
     """Returns min(k, eligible items) candidates for what a user wrote and consumed."""
     answer = await _pipeline(request).recall(body, request_id_of(request))
@@ -166,9 +168,9 @@ def _json(body: Any) -> Response:  # noqa: ANN401  # whatever JSON has
 def _count(answer: dict[str, Any]) -> None:
     for stage, milliseconds in answer["timings_ms"].items():
         if stage != "total" and milliseconds > 0:  # 0 is a stage that was left out
-            telemetry.STAGE_SECONDS.labels(stage).observe(milliseconds / 1e3)
+            telemetry.STAGES[stage].observe(milliseconds / 1e3)
     if answer["timings_ms"]["encode"] > 0:
-        telemetry.CACHE.labels(answer["cache"]).inc()
+        telemetry.CACHE_USES[answer["cache"]].inc()
     for what in answer["degraded"]:
         telemetry.DEGRADED.labels(what).inc()
     if answer["fallback"]:

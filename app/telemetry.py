@@ -20,6 +20,9 @@ STAGE_SECONDS = Histogram(
     "recall_stage_seconds", "Duration of a stage: encode, search, rescore.", ["stage"], buckets=_BUCKETS
 )
 CACHE = Counter("recall_cache", "Requests with text by outcome: hit, partial, miss, off.", ["outcome"])
+# Looking a label up costs as much as counting; of these there are several a request.
+STAGES = {stage: STAGE_SECONDS.labels(stage) for stage in ("encode", "search", "rescore")}
+CACHE_USES = {outcome: CACHE.labels(outcome) for outcome in ("hit", "partial", "miss", "off")}
 DEGRADED = Counter("recall_degraded", "Answers that left something out.", ["what"])
 FALLBACKS = Counter("recall_fallbacks", "Answers for users of whom nothing is known.", ["kind"])
 EVENTS = Counter("recall_events", "Events by outcome: accepted, duplicate, rejected.", ["outcome"])

@@ -101,10 +101,11 @@ class TextVectors:
         wanted = dict(zip(keys, texts, strict=True))
         entries, read_failed = await self._look_up(wanted)
         cache = self._cache_use(len(entries), len(wanted))
-        flights = self._join({key: text for key, text in wanted.items() if key not in entries})
-        # Shielded: the flight belongs to all who wait for it.
-        landed = await asyncio.gather(*map(asyncio.shield, flights.values()))
-        entries.update(zip(flights, landed, strict=True))
+        if len(entries) < len(wanted):
+            flights = self._join({key: text for key, text in wanted.items() if key not in entries})
+            # Shielded: the flight belongs to all who wait for it.
+            landed = await asyncio.gather(*map(asyncio.shield, flights.values()))
+            entries.update(zip(flights, landed, strict=True))
         degraded = bool(wanted) and (read_failed or self._remote_failing())
         if degraded and self._writer is None:
             # Where memory answers everything, only a write can find out that Redis is back; and it may have

@@ -1,5 +1,7 @@
 """Which index an artifact gets, and what its ann_recall is measured on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from index_builder.config import IndexConfig
@@ -9,7 +11,7 @@ from index_builder.user_texts import clean_texts
 from index_builder.verify import measure_ann_recall
 from models.artifact_writer import text_hashes
 from models.fused import KnownUser
-from models.item_index import IndexKind, ItemIndex, build_index
+from models.item_index import IndexKind, ItemIndex, build_index, n_compared
 from models.learnt import Learnt, UserTexts
 from models.recaller import pool_size
 from models.text import TextRecipe
@@ -26,20 +28,36 @@ _QUERIES = 200  # of each: users known by what they consumed, and by what they w
 _SEED = 0
 
 
-def index_of(vectors: Matrix, config: IndexConfig, queries: Matrix) -> tuple[ItemIndex, dict[str, int]]:
-    """Returns the index that the section asks for, and what it was built with.
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenIndex:
+    """The index.
+
+    Attributes:
+        index: Over the item vectors.
+        params: What it was built with.
+        ann_recall: ann_recall@100 on queries that it wasn't built with.
+    """
+
+    index: ItemIndex
+    params: dict[str, int]
+    ann_recall: float
+
+
+def index_of(vectors: Matrix, config: IndexConfig, queries: Matrix) -> ChosenIndex:
+    """Returns the index that the section asks for.
 
     Args:
         vectors: The item vectors, shape `(n_items, D)`.
         config: The section of recall.toml.
-        queries: User vectors as a service will search with, shape `(n, D)`.
+        queries: User vectors as a service will search with, in no order, shape `(n, D)`.
     """
     kind = _kind(vectors, config) if config.kind == "auto" else config.kind
     params = _params(kind, vectors, config)
-    index = build_index(vectors, kind, params=params)
-    if kind == "reduced" and config.kind == "auto" and not _finds_enough(index, queries):
-        return build_index(vectors, "flat", params={}), {}
-    return index, params
+    built_with, held_out = (queries[::2], queries[1::2]) if len(queries) > 1 else (queries, queries)
+    index = build_index(vectors, kind, params=params, queries=built_with)
+    if kind == "reduced" and config.kind == "auto" and not _finds_enough(index, held_out):
+        params, index = {}, build_index(vectors, "flat", params={})
+    return ChosenIndex(index, params, measure_ann_recall(index, held_out))
 
 
 def ann_queries(inputs: Inputs, lesson: Lesson, recipe: TextRecipe, vectors: Matrix) -> Matrix:
@@ -59,14 +77,14 @@ def ann_queries(inputs: Inputs, lesson: Lesson, recipe: TextRecipe, vectors: Mat
         texts = list(dict.fromkeys(clean_texts(inputs.interactions, recipe).values()))
         users += _by_text(texts, lesson.user_texts, lesson.learnt, rng)
     found = [asked.vector for user in users if (asked := lesson.learnt.matching.ask(user)) is not None]
-    return np.stack(found) if found else vectors
+    return rng.permutation(np.stack(found)) if found else vectors
 
 
 def _kind(vectors: Matrix, config: IndexConfig) -> IndexKind:
     n_items, dim = vectors.shape
     if n_items > config.exact_up_to:
         return "hnsw"
-    reads = n_items * config.reduced_rank + 2 * pool_size(_K) * dim
+    reads = n_items * config.reduced_rank + n_compared(pool_size(_K)) * dim
     return "reduced" if reads < _WORTH * n_items * dim else "flat"
 
 

@@ -103,7 +103,8 @@ class IndexConfig(_Section):
     """How the item index is built."""
 
     kind: Literal["auto", "flat", "reduced", "hnsw"] = Field(
-        "auto", description='"auto": "hnsw" above `exact_up_to` items, below it "reduced" where that reads less and finds.'
+        "auto",
+        description='"auto": "hnsw" above `exact_up_to` items, below it "reduced" where that reads less and finds.',
     )
     exact_up_to: int = Field(50_000, ge=0, description='Items up to which "auto" takes no graph.')
     reduced_rank: int = Field(128, ge=1, description="Principal components that a reduced index scans.")

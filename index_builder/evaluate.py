@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from index_builder.config import BuildConfig, EncoderConfig
 from index_builder.choose_index import ann_queries, index_of
+from index_builder.config import BuildConfig, EncoderConfig
 from index_builder.contents import contents_of, probe_of, text_recipe
 from index_builder.encode import EncoderPreparer, cores, encode_items, prepare_encoder
 from index_builder.finetune import finetuned
 from index_builder.inputs import Inputs, read_inputs
-from index_builder.learn import first_words, learn
+from index_builder.learn import Lesson, first_words, learn
 from index_builder.lock import builder_lock
 from index_builder.progress import progress
 from index_builder.remembering import Remembering
@@ -33,7 +33,7 @@ from models.training.baselines import all_baselines
 from models.training.baselines.base import Baseline
 from models.training.encodings import Encodings, encodings_of
 from models.training.evaluate import Contender, Evaluator, Exam, hold_out, past_and_future, pool_of, tuned_baseline
-from models.training.evaluation import COMPARED_AT, Comparison, Cost, Evaluation, PoolFacts
+from models.training.evaluation import COMPARED_AT, Comparison, Cost, Evaluation, LossCurve, PoolFacts
 from models.training.served import Served, searched_exactly
 from models.training.split import Task
 from models.types import Matrix
@@ -92,7 +92,7 @@ class _Evaluation:
         facts, known, encodings = self._encode(self._finetuned(inputs), item_texts, user_texts)
         exam = hold_out(inputs.interactions, encodings.items, seed=_SEED)
         past = replace(inputs, interactions=exam.past)
-        artifact, seconds = self._refit(past, encodings.items, facts, known)
+        artifact, lesson, seconds = self._refit(past, encodings.items, facts, known)
         cost = Cost(
             training_seconds=round(seconds, 3),
             peak_memory_bytes=_peak_memory(),
@@ -101,7 +101,8 @@ class _Evaluation:
         products = _products(artifact, exam, encodings)
         evaluation = _judge(exam, products, all_baselines(item_texts, user_texts), encodings)
         pools = _pools(exam, Served(artifact, encodings, rescore=False))
-        return evaluation.model_copy(update={"pools": pools, "cost": cost, "warnings": self.warnings})
+        found = {"pools": pools, "cost": cost, "losses": _losses(lesson), "warnings": self.warnings}
+        return evaluation.model_copy(update=found)
 
     def _finetuned(self, inputs: Inputs) -> EncoderConfig:
         """Returns the encoder's section; what is fine-tuned has seen the past only."""
@@ -127,24 +128,38 @@ class _Evaluation:
         known = Remembering(encoder, dict(zip(texts, encoded.embeddings, strict=True)))
         return facts, known, encodings_of(items, user_texts, encoded.embeddings[: len(user_texts)])
 
-    def _refit(self, past: Inputs, embeddings: Matrix, facts: EncoderFacts, encoder: Encoder) -> tuple[Artifact, float]:
-        """Returns the artifact that a build would have made of the past, and how long it learnt."""
+    def _refit(self, past: Inputs, embeddings: Matrix, facts: EncoderFacts, encoder: Encoder) -> tuple[Artifact, Lesson, float]:
+        """Returns the artifact that a build would have made of the past, what was learnt, and in how many seconds."""
         start = time.perf_counter()
         lesson = learn(past, embeddings, encoder, self.recipe, config=self.config, parent=None)
         seconds = time.perf_counter() - start
         self.warnings += lesson.warnings
         vectors = embeddings if lesson.learnt is None else lesson.learnt.item_vectors
-        index, params = index_of(vectors, self.config.index, ann_queries(past, lesson, self.recipe, vectors))
+        chosen = index_of(vectors, self.config.index, ann_queries(past, lesson, self.recipe, vectors))
         write_artifact(
             self.folder,
-            contents_of(self.config.catalogue, past, embeddings, index=index, params=params, lesson=lesson),
+            contents_of(
+                self.config.catalogue, past, embeddings, index=chosen.index, params=chosen.params, lesson=lesson
+            ),
             recipe=self.recipe,
             encoder=facts,
             probe=probe_of(self.load(self.folder / ENCODER, facts.run_by(facts.reference), 1), self.recipe),
             quality={},
             parent=None,
         )
-        return open_artifact(self.folder), seconds
+        return open_artifact(self.folder), lesson, seconds
+
+
+def _losses(lesson: Lesson) -> list[LossCurve]:
+    """Returns what fitting the tower looked like, epoch by epoch."""
+    validation = lesson.quality.get("validation")
+    tower = validation.get("tower") if isinstance(validation, dict) else None
+    names = {"loss": "tower: training loss by epoch", "recall": "tower alone: validation recall by epoch"}
+    return [
+        LossCurve.model_validate({"name": name, "values": tower[figure]})
+        for figure, name in names.items()
+        if isinstance(tower, dict)
+    ]
 
 
 def _products(artifact: Artifact, exam: Exam, encodings: Encodings) -> list[Contender]:

@@ -19,7 +19,7 @@ from index_builder.remembering import Remembering
 from index_builder.report import BuildReport, Stopwatch
 from index_builder.runtime_trial import make_trial
 from index_builder.tune_runtime import choose_runtime
-from index_builder.verify import measure_ann_recall, verify_artifact
+from index_builder.verify import verify_artifact
 from models.artifact import ENCODER, Artifact
 from models.artifact_store import ArtifactStore
 from models.artifact_writer import write_artifact
@@ -175,9 +175,8 @@ class Work:
         with self._steps.watch.stage("index"):
             vectors = embeddings if lesson.learnt is None else lesson.learnt.item_vectors
             queries = ann_queries(inputs, lesson, self._steps.recipe, vectors)
-            index, params = index_of(vectors, config.index, queries)
-            ann_recall = measure_ann_recall(index, queries)
-        return Fitted(lesson, index, params, ann_recall)
+            chosen = index_of(vectors, config.index, queries)
+        return Fitted(lesson, chosen.index, chosen.params, chosen.ann_recall)
 
     def write(self, folder: Path, inputs: Inputs, fitted: Fitted, quality: dict[str, JsonValue]) -> Manifest:
         """Writes what was fitted into a directory.

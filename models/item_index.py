@@ -20,9 +20,9 @@ IndexKind = Literal["flat", "reduced", "hnsw"]
 
 # Below this share of eligible rows an HNSW walk meets mostly ineligible ones: scanning them all is faster.
 _SCAN_BELOW_SHARE = 0.1
-# So many of the reduced form's best are compared exactly beside the k that are asked for: k more, and never fewer than
-# these; where they are more than a share of the items, gathering their vectors takes as long as scanning all.
-_LEAST_SPARE = 500
+# So many more than the k that are asked for the reduced form chooses, a share of k and never fewer than these; where
+# the chosen are more than a share of the items, gathering their vectors takes as long as scanning all.
+_SPARE_SHARE, _LEAST_SPARE = 0.4, 150
 _REFINE_BELOW_SHARE = 0.25
 
 
@@ -72,7 +72,7 @@ class ItemIndex:
             rows, scores = self._walk(query, k, eligible)
             if len(rows) == k:
                 return rows, scores
-        if self._reduction is not None and k + max(k, _LEAST_SPARE) <= _REFINE_BELOW_SHARE * n_eligible:
+        if self._reduction is not None and n_compared(k) <= _REFINE_BELOW_SHARE * n_eligible:
             return self._refine(self._reduction, query, k, eligible)
         return self._scan(query, k, eligible)
 
@@ -100,7 +100,7 @@ class ItemIndex:
 
     def _refine(self, reduction: Reduction, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with those vectors whose reduced form scores best."""
-        rows = _best(reduction.scores(query), k + max(k, _LEAST_SPARE), eligible)
+        rows = _best(reduction.scores(query), n_compared(k), eligible)
         rows, scores = _ordered(rows, self._vectors[rows] @ query)
         return rows[:k], scores[:k]
 
@@ -110,6 +110,11 @@ class ItemIndex:
         rows = _best(scores, k, eligible)
         rows, scores = _ordered(rows, scores[rows])
         return rows[:k], scores[:k]
+
+
+def n_compared(k: int) -> int:
+    """Returns how many vectors a reduced index compares exactly to find k."""
+    return k + max(int(_SPARE_SHARE * k), _LEAST_SPARE)
 
 
 @contextmanager
@@ -122,17 +127,20 @@ def _selector(eligible: Mask | None) -> Iterator[Any]:
     yield faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
 
 
-def build_index(vectors: Matrix, kind: IndexKind, *, params: Mapping[str, int]) -> ItemIndex:
+def build_index(
+    vectors: Matrix, kind: IndexKind, *, params: Mapping[str, int], queries: Matrix | None = None
+) -> ItemIndex:
     """Builds an index.
 
     Args:
         vectors: Item vectors, shape `(n_items, dim)`.
         kind: "flat" searches exactly, "reduced" among the best of their principal components, "hnsw" a graph.
         params: For "reduced": `rank`; for "hnsw": `m`, `ef_construction`, `ef_search`.
+        queries: Such as it will be searched with, shape `(n, dim)`: a reduction keeps what they ask for, too.
     """
     dim = vectors.shape[1]
     if kind == "reduced":
-        reduction = reduce(vectors, params["rank"])
+        reduction = reduce(vectors, params["rank"], queries)
         return ItemIndex(reduction.to_faiss(), kind, vectors, reduction)
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)

@@ -20,6 +20,19 @@ Fallback = Literal["popular", "centre"]
 _POOL_FACTOR, _POOL_MIN, _POOL_MAX = 5, 200, 2_000
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """What texts and history became: what the index is searched with.
+
+    Attributes:
+        vector: The user vector, shape `(D,)`.
+        asked: What a learnt matching made of the user.
+    """
+
+    vector: Vector
+    asked: Asked | None
+
+
 @dataclass(frozen=True, slots=True)
 class UserQuery:
     """One request, encoded; oldest first in texts and history.
@@ -30,6 +43,7 @@ class UserQuery:
         weights: Weight of each, shape `(h,)`.
         excluded: Rows that must not be returned, shape `(e,)`.
         k: How many candidates.
+        sought: What texts and history became before; where it is given, neither is looked at.
     """
 
     texts: Matrix
@@ -37,6 +51,7 @@ class UserQuery:
     weights: Vector
     excluded: Rows
     k: int
+    sought: Sought | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,11 @@ class Pool:
     recall_scores: Vector
     fallback: Fallback | None
     asked: Asked | None = None
+
+    @property
+    def sought(self) -> Sought | None:
+        """What it was searched with; None where nothing is known of the user."""
+        return None if self.user_vector is None or self.fallback else Sought(self.user_vector, self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +144,8 @@ class Recaller:
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
 
     def _user_vector(self, query: UserQuery) -> tuple[Vector | None, Asked | None]:
+        if query.sought is not None:
+            return query.sought.vector, query.sought.asked
         if self._artifact.learnt is not None:
             asked = self._artifact.learnt.matching.ask(KnownUser(query.texts, query.history, query.weights))
             return (None, None) if asked is None else (asked.vector, asked)

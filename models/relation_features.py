@@ -81,10 +81,10 @@ def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Mat
     newest = slice(-_NEWEST, None)
     meaning = tokens.items[0][newest] @ zero_shot.T
     fade = _fade(len(meaning))
-    together = _compress(tokens.items[1][newest] @ behaviour.T, _STRETCH)
+    together = tokens.items[1][newest] @ behaviour.T
     related = tokens.items[2][newest] @ tower.T
     found[:, 0], found[:, 1], found[:, 2] = meaning.max(axis=0), meaning[-1], fade @ meaning / fade.sum()
-    found[:, 3], found[:, 4] = together.max(axis=0), together[-1]
+    found[:, 3], found[:, 4] = _compress(np.stack([together.max(axis=0), together[-1]]), _STRETCH)
     found[:, 5], found[:, 6] = related.max(axis=0), related[-1]
 
 

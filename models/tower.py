@@ -13,6 +13,7 @@ so that before training u = r: zero-shot similarity. How it is fitted is `models
 holds both to the same scores.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ from models.types import Matrix, Vector
 HIDDEN = 256
 """Width of the networks that read texts."""
 _EPSILON = 1e-5  # torch's, in layer norms
-_GELU = np.sqrt(2 / np.pi)
+# Python's floats: numpy's would turn every float32 array that they meet into float64.
+_GELU = math.sqrt(2 / math.pi)
 
 
 class TowerFacts(BaseModel):
@@ -93,7 +95,7 @@ class Tower:
         outputs, shares, steps = outputs[read], shares[read], steps[read]
         is_text = np.arange(len(read))[read] < len(texts)
         mean = _unit((shares * facts.decay**steps) @ outputs)
-        root = np.float32(np.sqrt(facts.dim))
+        root = np.float32(math.sqrt(facts.dim))
         tokens = np.where(
             is_text[:, None], self._linear("text_token", root * outputs), self._linear("item_token", root * outputs)
         )
@@ -118,7 +120,7 @@ class Tower:
         asked = self._linear(f"{hop}.asked", self._norm(f"{hop}.query_norm", query)).reshape(heads, -1)
         read = self._linear(f"{hop}.read", self._norm(f"{hop}.token_norm", tokens))
         keys, values = read.reshape(len(tokens), 2, heads, -1).transpose(1, 2, 0, 3)  # each (heads, n, dim / heads)
-        logits = np.einsum("hd,hnd->hn", asked, keys) / np.sqrt(asked.shape[1]) + bias
+        logits = np.einsum("hd,hnd->hn", asked, keys) / math.sqrt(asked.shape[1]) + bias
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         return self._linear(f"{hop}.found", np.einsum("hn,hnd->hd", shares, values).reshape(-1))

@@ -18,6 +18,8 @@ from models.training.split import TASKS, Case, Split, Task, split
 from models.training.tower import TowerTraining
 from models.types import JsonValue
 
+_LATE = 0.75
+_PATIENCE = 3  # epochs that may pass without a better one
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 2_000
 _MAX_HEAD_CASES = 8_000
@@ -70,6 +72,8 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     epochs = _Epochs(by_task, features)
     fit_parts(held_out.past, features, device=device, seed=seed, on_epoch=epochs.keep)
     parts, training = epochs.best, replace(TowerTraining(), epochs=epochs.n_best)
+    if epochs.n_best < _LATE * TowerTraining().epochs:  # before the learning rate was down
+        parts = fit_parts(held_out.past, features, training=training, device=device, seed=seed)
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
     chosen: dict[str, PartWeights] = {}
@@ -135,8 +139,8 @@ class _Epochs:
         """Epochs that the best parts took."""
         return len(self.recalls) - int(np.argmax(self.recalls[::-1]))
 
-    def keep(self, parts: FittedParts) -> None:
-        """Judges the parts after an epoch."""
+    def keep(self, parts: FittedParts) -> bool:
+        """Judges the parts after an epoch, and returns whether the next one may be better."""
         tower = _alone("tower")
         by_task = [
             PartScores(parts, cases, self._features, 1.0, only="tower").mean_recall(tower)
@@ -147,6 +151,7 @@ class _Epochs:
             self._best = parts
         self.recalls.append(recall)
         self.losses = parts.losses
+        return len(self.recalls) - self.n_best < _PATIENCE
 
 
 def _decays(past: Interactions) -> tuple[float, ...]:

@@ -30,7 +30,7 @@ def fit_parts(
     training: TowerTraining | None = None,
     device: str = "cpu",
     seed: int = 0,
-    on_epoch: Callable[[FittedParts], None] = lambda _: None,
+    on_epoch: Callable[[FittedParts], bool] = lambda _: True,
 ) -> FittedParts:
     """Fits every part on the past alone.
 
@@ -40,7 +40,7 @@ def fit_parts(
         training: How the tower is fitted.
         device: Torch's word for where the tower is fitted.
         seed: Of every draw.
-        on_epoch: Gets the parts after each epoch of the tower.
+        on_epoch: Gets the parts after each epoch of the tower, and says whether there is to be another.
     """
     events = events_by_user(past)
     ordered = past.times is not None

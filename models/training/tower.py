@@ -36,7 +36,7 @@ class TowerTraining:
     """How the tower is fitted.
 
     Attributes:
-        epochs: Passes over the examples.
+        epochs: Passes over the examples, at most.
         learning_rate: The one-cycle schedule's highest.
         batch: Users a step, at most: there are some steps in each epoch.
         dropout: In the networks.
@@ -44,7 +44,7 @@ class TowerTraining:
         weight_decay: Of matrices.
     """
 
-    epochs: int = 5
+    epochs: int = 10
     learning_rate: float = 2e-3
     batch: int = 512
     dropout: float = 0.3
@@ -132,7 +132,9 @@ class TowerModule(nn.Module):
         kept = self.warm[:, None]
         if self.training:
             kept = kept * (torch.rand_like(kept) >= self.settings.item_dropout)
-        return self._outputs("item", self.item_meaning, self.item_words(self.words, self.every_item) + kept * self.items_own)
+        return self._outputs(
+            "item", self.item_meaning, self.item_words(self.words, self.every_item) + kept * self.items_own
+        )
 
     def texts(self, rows: Tensor) -> Tensor:
         """Returns the output vectors of some texts, shape `(len(rows), dim)`."""
@@ -168,7 +170,7 @@ class TowerModule(nn.Module):
         users = self.users(items, batch).flatten(0, 1)
         asked, question = torch.unique(batch.question, return_inverse=True)
         columns, target = self._columns(batch.target, len(items))
-        logits = (users[asked] @ items[columns].T).float() * self.log_scale.exp()
+        logits = (self.log_scale.exp() * users[asked] @ items[columns].T).float()
         logits = logits + self.popularity_weight * self.log_popularity[columns]
         log_likelihood = logits[question, target] - torch.logsumexp(logits, dim=-1)[question]
         return -(batch.weight * log_likelihood).sum() / batch.weight.sum()
@@ -250,7 +252,7 @@ def fit_tower(
     *,
     device: str = "cpu",
     seed: int = 0,
-    on_epoch: Callable[[FittedTower], None] = lambda _: None,
+    on_epoch: Callable[[FittedTower], bool] = lambda _: True,
 ) -> FittedTower:
     """Fits a tower; the same inputs and seed give the same tower on the same machine.
 
@@ -261,7 +263,7 @@ def fit_tower(
         training: How it is fitted.
         device: Torch's word for where.
         seed: Of start, draws and dropout.
-        on_epoch: Gets the tower after each epoch.
+        on_epoch: Gets the tower after each epoch, and says whether there is to be another.
     """
     rng, place = np.random.default_rng(seed), torch.device(device)
     batch_size = min(training.batch, max(8, math.ceil(examples.n_drawn / _LEAST_STEPS)))
@@ -278,7 +280,8 @@ def fit_tower(
             module.train()
             batches = examples.batches(batch_size, rng)
             losses.append(float(np.mean([_step(module, batch.to(place), optimiser, schedule) for batch in batches])))
-            on_epoch(_fitted(module, losses))
+            if not on_epoch(_fitted(module, losses)):
+                break
     return _fitted(module, losses)
 
 

@@ -13,7 +13,9 @@ from index_builder.contents import text_recipe
 from index_builder.inputs import read_inputs
 from index_builder.learn import Lesson
 from index_builder.user_texts import clean_texts, encode_users
+from index_builder.verify import measure_ann_recall
 from models.artifact_store import ArtifactStore
+from models.item_index import build_index
 from models.types import Matrix
 from tests.artifacts import unit_rows
 from tests.fakes import FakeEncoder, load_fake, prepare_fake
@@ -37,18 +39,21 @@ QUERIES = unit_rows(30, DIM, seed=2)
 
 
 def test_where_a_few_axes_say_nearly_all_they_are_scanned() -> None:
-    index, params = index_of(vectors_of(RANK), CONFIG, QUERIES)
-    assert (index.kind, params) == ("reduced", {"rank": RANK})
+    chosen = index_of(vectors_of(RANK), CONFIG, QUERIES)
+    assert (chosen.index.kind, chosen.params) == ("reduced", {"rank": RANK})
+    assert chosen.ann_recall >= 0.99
 
 
 def test_where_they_lose_neighbours_all_are_scanned() -> None:
-    index, params = index_of(vectors_of(DIM), CONFIG, QUERIES)
-    assert (index.kind, params) == ("flat", {})
+    chosen = index_of(vectors_of(DIM), CONFIG, QUERIES)
+    assert (chosen.index.kind, chosen.params, chosen.ann_recall) == ("flat", {}, 1.0)
 
 
 def test_a_pool_counts_as_much_as_the_first_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose_index, "measure_ann_recall", lambda index, queries, *, k: 0.995 if k == 100 else 0.98)
-    assert index_of(vectors_of(RANK), CONFIG, QUERIES)[0].kind == "flat"
+    monkeypatch.setattr(
+        choose_index, "measure_ann_recall", lambda index, queries, *, k=100: 0.995 if k == 100 else 0.98
+    )
+    assert index_of(vectors_of(RANK), CONFIG, QUERIES).index.kind == "flat"
 
 
 @pytest.mark.parametrize(
@@ -62,12 +67,22 @@ def test_a_pool_counts_as_much_as_the_first_hundred(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_size_and_wish_decide(vectors: Matrix, config: IndexConfig, kind: str) -> None:
-    assert index_of(vectors, config, QUERIES)[0].kind == kind
+    assert index_of(vectors, config, QUERIES).index.kind == kind
+
+
+def test_what_users_ask_for_is_kept_although_items_hardly_differ_in_it() -> None:
+    vectors = vectors_of(RANK)
+    vectors[:, 40:48] = 0
+    vectors += 0.1 * unit_rows(N, DIM, seed=3)
+    faint = 3 * unit_rows(200, 8, seed=4) @ np.eye(8, DIM, k=40, dtype=np.float32)
+    config = IndexConfig(kind="reduced", reduced_rank=RANK + 8)
+    asked, unasked = index_of(vectors, config, faint), build_index(vectors, "reduced", params={"rank": RANK + 8})
+    assert asked.ann_recall > measure_ann_recall(unasked, faint[1::2]) + 0.1
 
 
 def test_more_axes_than_dimensions_are_all_of_them() -> None:
-    index, params = index_of(unit_rows(50, 8), IndexConfig(kind="reduced"), unit_rows(5, 8))
-    assert (index.kind, params) == ("reduced", {"rank": 8})
+    chosen = index_of(unit_rows(50, 8), IndexConfig(kind="reduced"), unit_rows(5, 8))
+    assert (chosen.index.kind, chosen.params) == ("reduced", {"rank": 8})
 
 
 def test_a_learnt_index_is_measured_on_users_by_history_and_by_text(demo: Path, store: ArtifactStore) -> None:

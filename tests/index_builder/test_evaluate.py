@@ -71,6 +71,13 @@ def test_the_cost_is_told(evaluation: Evaluation) -> None:
     assert evaluation.cost.artifact_bytes > 80 * 64 * 4
 
 
+def test_the_fit_is_shown_epoch_by_epoch(evaluation: Evaluation) -> None:
+    loss, recall = evaluation.losses
+    assert loss.values[0] > loss.values[-1]
+    assert len(loss.values) == len(recall.values) > 1
+    assert all(0 <= value <= 1 for value in recall.values)
+
+
 def test_the_product_finds_the_themes(evaluation: Evaluation) -> None:
     assert recall(evaluation, PRODUCT) > 2 * recall(evaluation, "popularity")
 

@@ -122,7 +122,7 @@ def test_a_reduction_that_loses_what_counts_loses_neighbours_but_fills_the_answe
 def test_where_most_would_be_compared_anyway_a_reduced_index_compares_all() -> None:
     index = build_index(MANY, "reduced", params={"rank": 1})
     query = np.random.default_rng(2).standard_normal(24).astype(np.float32)
-    for found, exact in zip(index.search(query, 1_000), index.search_exact(query, 1_000), strict=True):
+    for found, exact in zip(index.search(query, 1_200), index.search_exact(query, 1_200), strict=True):
         np.testing.assert_array_equal(found, exact)
 
 

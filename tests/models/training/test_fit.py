@@ -82,7 +82,7 @@ def test_themes_are_found_from_histories() -> None:
 def test_themes_are_found_from_texts_alone() -> None:
     """Six of the theme's sixteen items are right: a ranking that knows the theme finds 6/16·10 of 6, chance .13."""
     found = recall(*world(texts=True))
-    assert found["text"] > 0.5
+    assert found["text"] > 0.4
     assert found["history"] > 0.6
 
 

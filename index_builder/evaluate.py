@@ -128,7 +128,9 @@ class _Evaluation:
         known = Remembering(encoder, dict(zip(texts, encoded.embeddings, strict=True)))
         return facts, known, encodings_of(items, user_texts, encoded.embeddings[: len(user_texts)])
 
-    def _refit(self, past: Inputs, embeddings: Matrix, facts: EncoderFacts, encoder: Encoder) -> tuple[Artifact, Lesson, float]:
+    def _refit(
+        self, past: Inputs, embeddings: Matrix, facts: EncoderFacts, encoder: Encoder
+    ) -> tuple[Artifact, Lesson, float]:
         """Returns the artifact that a build would have made of the past, what was learnt, and in how many seconds."""
         start = time.perf_counter()
         lesson = learn(past, embeddings, encoder, self.recipe, config=self.config, parent=None)

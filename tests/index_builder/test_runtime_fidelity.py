@@ -65,3 +65,17 @@ def test_where_the_reference_finds_nothing_relevant_nothing_can_be_lost() -> Non
 def test_the_gate(overlap: float, share: float | None, passes: bool) -> None:
     loss = None if share is None else RecallLoss(share=share, low=-1, high=1, cases=9)
     assert Fidelity(overlap=overlap, mean_cosine=1, min_cosine=1, loss=loss).passes is passes
+
+
+@pytest.mark.parametrize(
+    ("share", "high", "cases", "passes"),
+    [
+        (0.005, 0.02, 100, True),
+        (0.005, 0.021, 100, False),  # enough cases, and they don't exclude a loss that matters
+        (0.005, 0.021, 99, True),  # so few cases say little at their worst
+        (0.011, 0.012, 1_000, False),  # sure, but too much
+        (-0.02, 0.02, 150, True),
+    ],
+)
+def test_the_interval_excludes_a_loss_that_matters(share: float, high: float, cases: int, passes: bool) -> None:
+    assert RecallLoss(share=share, low=-1, high=high, cases=cases).passes is passes

@@ -8,7 +8,7 @@ calls it: let that be none that serves.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -145,13 +145,25 @@ async def measure(target: Target, bodies: Iterable[bytes], check: Check, *, conn
     cpu, start = time.process_time(), time.perf_counter()
     answers = await ask(target, bodies, connections=connections, seconds=seconds)
     cpu, elapsed = time.process_time() - cpu, time.perf_counter() - start
+    return judged(answers, check, seconds=elapsed, cpu_seconds=cpu)
+
+
+def judged(answers: Sequence[Answer], check: Check, *, seconds: float, cpu_seconds: float) -> Round:
+    """Returns answers as one measurement.
+
+    Args:
+        answers: As they came.
+        check: Says which whole answers are failures; one that is not whole always is.
+        seconds: From the first request to the last answer.
+        cpu_seconds: What the generator used meanwhile.
+    """
     reasons = [answer.error or check(answer) for answer in answers]
     good = [answer.milliseconds for answer, reason in zip(answers, reasons, strict=True) if reason is None]
     return Round(
         milliseconds=np.array(good, np.float64),
-        seconds=elapsed,
+        seconds=seconds,
         failures=Counter(reason for reason in reasons if reason is not None),
-        generator_share=cpu / elapsed,
+        generator_share=cpu_seconds / seconds,
     )
 
 
@@ -177,7 +189,7 @@ async def ask(
     end = time.perf_counter() + seconds
 
     async def keep_asking() -> None:
-        connection = _Connection(target)
+        connection = Connection(target)
         try:
             for body in waiting:
                 if time.perf_counter() >= end:
@@ -193,7 +205,7 @@ async def ask(
     return answers
 
 
-class _Connection:
+class Connection:
     """One keep-alive connection; opens itself again after it was lost."""
 
     def __init__(self, target: Target) -> None:
@@ -205,6 +217,7 @@ class _Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, body: bytes, patience: float) -> Answer:
+        """Sends one body and waits for the answer, so many seconds at most."""
         start = time.perf_counter()
         status, content, error = 0, b"", ""
         try:
@@ -221,6 +234,7 @@ class _Connection:
         return Answer(start, 1e3 * (time.perf_counter() - start), status, content, error)
 
     async def aclose(self) -> None:
+        """Closes it."""
         if self._streams is None:
             return
         _, writer = self._streams

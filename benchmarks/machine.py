@@ -63,6 +63,22 @@ def this_machine() -> Machine:
     )
 
 
+def resident_mib(pid: int) -> float:
+    """Returns the resident memory of a process and those that it started, in MiB; pages that they share count twice."""
+    parents, kilobytes = {}, {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            facts = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except (OSError, ValueError):  # it has just ended
+            continue
+        parents[int(facts["Pid"])] = int(facts["PPid"])
+        kilobytes[int(facts["Pid"])] = int(facts.get("VmRSS", "0 kB").split()[0])
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(kilobytes.get(one, 0) for one in family) / 1024
+
+
 def _cpu_facts() -> dict[str, str]:
     if not _CPUINFO.exists():
         return {}

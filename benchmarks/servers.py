@@ -34,11 +34,13 @@ class Server:
 
     Attributes:
         pid: Its process.
-        recall: Its POST /recall.
+        recall: What it is asked by POST.
+        ready_seconds: From its start to its first 200.
     """
 
     pid: int
     recall: Target
+    ready_seconds: float
 
 
 @contextmanager
@@ -85,21 +87,50 @@ def empty_route() -> Iterator[Server]:
 
 
 @contextmanager
+def txtai_service(venv: Path, artifact: Path) -> Iterator[Server]:
+    """Runs txtai's API over an artifact's items and encoder, from an environment that `scripts/txtai_venv.sh` made.
+
+    Its index is built on the first run and kept in the environment.
+
+    Raises:
+        ServerError: It doesn't get ready.
+    """
+    port, python = free_port(), str(venv.resolve() / "bin" / "python")
+    config = venv.resolve() / f"{artifact.resolve().name}.yml"
+    if not config.exists():
+        make = [python, "benchmarks/txtai_index.py", str(artifact.resolve()), str(config)]
+        done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServerError(f"txtai's index could not be built; it wrote:\n{done.stderr[-2000:].strip()}")
+    environment = {**os.environ, "CONFIG": str(config)}
+    module = ["uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
+    with running(module, port, environment=environment, python=python, path="/batchsearch") as server:
+        yield server
+
+
+@contextmanager
 def running(
-    module: Sequence[str], port: int, *, ready: str = "/openapi.json", environment: Mapping[str, str] | None = None
+    module: Sequence[str],
+    port: int,
+    *,
+    ready: str = "/openapi.json",
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    path: str = "/recall",
 ) -> Iterator[Server]:
     """Runs `python -m` a module with its arguments until the block is left."""
     url = f"http://127.0.0.1:{port}{ready}"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [python, "-m", *module], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
+        start = time.perf_counter()
         try:
             if reason := _not_ready(process, url):
                 log.seek(0)
                 tail = log.read().decode(errors="replace")[-2000:].strip()
                 raise ServerError(f"python -m {module[0]}: {reason}; it wrote:\n{tail}")
-            yield Server(process.pid, Target(port, "/recall"))
+            yield Server(process.pid, Target(port, path), time.perf_counter() - start)
         finally:
             _stop(process)
 
@@ -114,7 +145,7 @@ def _not_ready(process: subprocess.Popen[bytes], url: str) -> str | None:
             with urllib.request.urlopen(url, timeout=5):
                 return None
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(0.02)
     return f"{url} gave no 200 within {_START_SECONDS} s"
 
 

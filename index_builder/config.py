@@ -140,7 +140,7 @@ class GateConfig(_Section):
         0.05, description="Share of recall that may be lost; more fails where the loss is beyond chance."
     )
     validation_tolerance: Share = Field(
-        0.3, description="Share that validation recall may be below the live artifact's own, chance aside."
+        0.15, description="Share that validation recall may be below the live artifact's own, chance aside."
     )
     coverage_tolerance: Share = Field(0.2, description="Share of coverage that may be lost.")
     ann_recall_min: Share = Field(0.95, description="ann_recall@100 that the index has to reach.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -72,7 +73,7 @@ def prepare_encoder(
         if wanted != "float32" and _precision_holds(config, folder / ENCODER, facts, wanted=wanted, texts=texts):
             fingerprint = source.fingerprint(config, recipe, wanted)
             facts = facts.model_copy(update={"precision": wanted, "fingerprint": fingerprint})
-    return facts, lambda: _item_encoder(config, folder / ENCODER, facts, facts.precision)
+    return facts, lambda: item_encoder(config, folder / ENCODER, facts, facts.precision)
 
 
 def encode_items(
@@ -130,7 +131,8 @@ def _wanted_precision(config: EncoderConfig) -> Precision:
     return "bfloat16" if config.device in ("auto", "cpu") and has_bfloat16() else "float32"
 
 
-def _item_encoder(config: EncoderConfig, folder: Path, facts: EncoderFacts, precision: Precision) -> Encoder:
+def item_encoder(config: EncoderConfig, folder: Path, facts: EncoderFacts, precision: Precision) -> Encoder:
+    """Loads what encodes items, in this precision, on the device that the configuration names."""
     device = torch_device(config.device)
     if device == "cpu" and facts.reference == "openvino-f32" and precision != "float16":
         # Where the parent's bfloat16 isn't at home, float32 gives the same vectors.
@@ -145,7 +147,7 @@ def _precision_holds(
     sample = list(texts[:: max(1, len(texts) // _CHECKED_TEXTS)][:_CHECKED_TEXTS])
     precisions: tuple[Precision, Precision] = ("float32", wanted)
     reference, lower = (
-        _item_encoder(config, folder, facts, precision).encode_items(sample, lambda _: None) for precision in precisions
+        item_encoder(config, folder, facts, precision).encode_items(sample, lambda _: None) for precision in precisions
     )
     return bool((reference * lower).sum(axis=1).min() >= _MIN_COSINE)
 
@@ -164,7 +166,10 @@ def torch_device(asked: str) -> str:
     Raises:
         EncoderError: What is asked for isn't there.
     """
-    import torch  # seconds; only reached where something has to be encoded
+    # Importing torch takes seconds, and a build of it for CPUs says so in its version.
+    if asked in ("auto", "cpu") and version("torch").endswith("+cpu"):
+        return "cpu"
+    import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if asked == "auto":

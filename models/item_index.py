@@ -101,7 +101,7 @@ class ItemIndex:
     def _refine(self, reduction: Reduction, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with those vectors whose reduced form scores best."""
         rows = _best(reduction.scores(query), n_compared(k), eligible)
-        rows, scores = _ordered(rows, self._vectors[rows] @ query)
+        rows, scores = _ordered(rows, self._vectors.take(rows, axis=0) @ query)
         return rows[:k], scores[:k]
 
     def _scan(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:

@@ -120,7 +120,10 @@ class LiveStore(Protocol):
         """Returns the records with the lowest numbers above one, at most `limit`, in the order of their numbers."""
 
     def trim(self, up_to: int) -> None:
-        """Drops the records whose newest change has at most this number."""
+        """Drops the records whose newest change has at most this number.
+
+        The highest number that was given is kept: a clock that was put back must not give one below an artifact's cut.
+        """
 
     def close(self) -> None:
         """Gives back what it holds."""

@@ -117,15 +117,27 @@ class Recaller:
         if len(query.excluded):
             eligible = np.ones(len(self._artifact.index), np.bool_)
             eligible[query.excluded] = False
-        user_vector, asked = self._user_vector(query)
-        if user_vector is None and self._by_popularity is not None:
+        sought = self.sought(query)
+        if sought is None and self._by_popularity is not None:
             return self._popular(self._by_popularity, size, eligible)
         fallback: Fallback | None = None
-        if user_vector is None:
-            user_vector, fallback = self._centre, "centre"
-        assert user_vector is not None
-        rows, scores = self._artifact.index.search(user_vector, size, eligible=eligible)
-        return Pool(user_vector, rows, scores, fallback, asked)
+        if sought is None:
+            assert self._centre is not None
+            sought, fallback = Sought(self._centre, None), "centre"
+        rows, scores = self._artifact.index.search(sought.vector, size, eligible=eligible)
+        return Pool(sought.vector, rows, scores, fallback, sought.asked)
+
+    def sought(self, query: UserQuery) -> Sought | None:
+        """Returns what the index is searched with; None where nothing is known of the user."""
+        if query.sought is not None:
+            return query.sought
+        if self._artifact.learnt is not None:
+            asked = self._artifact.learnt.matching.ask(KnownUser(query.texts, query.history, query.weights))
+            return None if asked is None else Sought(asked.vector, asked)
+        assert isinstance(self._matching, DecayedMean)
+        history = self._artifact.embeddings[query.history]
+        vector = self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights))
+        return None if vector is None else Sought(vector, None)
 
     def rescore(self, pool: Pool, k: int) -> Recalled:
         """Returns the pool's k best by the relation head."""
@@ -142,16 +154,6 @@ class Recaller:
             relation = head.score(features)
         best = np.argsort(-relation, kind="stable")[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
-
-    def _user_vector(self, query: UserQuery) -> tuple[Vector | None, Asked | None]:
-        if query.sought is not None:
-            return query.sought.vector, query.sought.asked
-        if self._artifact.learnt is not None:
-            asked = self._artifact.learnt.matching.ask(KnownUser(query.texts, query.history, query.weights))
-            return (None, None) if asked is None else (asked.vector, asked)
-        assert isinstance(self._matching, DecayedMean)
-        history = self._artifact.embeddings[query.history]
-        return self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights)), None
 
     def _popular(self, order: Rows, size: int, eligible: Mask | None) -> Pool:
         rows = order if eligible is None else order[eligible[order]]

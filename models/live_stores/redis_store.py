@@ -14,10 +14,14 @@ from models.errors import ConfigError, StoreUnavailableError
 from models.live_items import Change, LiveRecord, join, next_seq
 
 _RECORDS, _NUMBERS = "recall:items", "recall:items:seq"
+# The highest number that was given when records were last trimmed.
+_HIGHEST = "recall:items:highest"
 # Whoever reads is asked again soon, and holds up others.
 _READ_SECONDS, _WRITE_SECONDS = 1.0, 5.0
 
 _TRIM = """
+local newest = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if newest[2] then redis.call('SET', KEYS[3], newest[2]) end
 local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1])
 for i = 1, #ids do redis.call('HDEL', KEYS[1], ids[i]) end
 return redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[1])
@@ -66,9 +70,9 @@ class RedisLiveStore:
         return sorted((record for record in records if record is not None), key=lambda record: record.seq)
 
     def trim(self, up_to: int) -> None:
-        """Drops the records whose newest change has at most this number."""
+        """Drops the records whose newest change has at most this number; numbers go on from where they are."""
         with _answering():
-            self._trim([_RECORDS, _NUMBERS], [up_to])
+            self._trim([_RECORDS, _NUMBERS, _HIGHEST], [up_to])
 
     def close(self) -> None:
         """Closes the connections."""
@@ -77,7 +81,7 @@ class RedisLiveStore:
 
     def _put(self, pipeline: Any, changes: Sequence[Change]) -> int:  # noqa: ANN401  # redis' pipeline is untyped
         newest = pipeline.zrevrange(_NUMBERS, 0, 0, withscores=True)
-        seq = int(newest[0][1]) if newest else 0
+        seq = max(int(newest[0][1]) if newest else 0, int(float(pipeline.get(_HIGHEST) or 0)))
         ids = list(dict.fromkeys(change.id for change in changes))
         records = dict(zip(ids, _get(pipeline, ids), strict=True))
         for change in changes:

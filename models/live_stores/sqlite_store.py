@@ -12,11 +12,12 @@ from models.event_stores.sqlite_store import FILE, use_wal
 from models.live_items import Change, LiveRecord, join, next_seq
 
 _BUSY_SECONDS = 5.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS live_item (
-    item_id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, record BLOB NOT NULL
-) WITHOUT ROWID
-"""
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS live_item ("
+    " item_id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, record BLOB NOT NULL) WITHOUT ROWID",
+    # The highest number that was given when records were last trimmed.
+    "CREATE TABLE IF NOT EXISTS live_highest (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL)",
+)
 
 
 class SqliteLiveStore:
@@ -35,20 +36,13 @@ class SqliteLiveStore:
 
     def put(self, changes: Sequence[Change]) -> int:
         """Joins the changes to what is there, all or none of them, in order; returns the highest number given."""
-        with self._use() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                (seq,) = db.execute("SELECT coalesce(max(seq), 0) FROM live_item").fetchone()
-                for change in changes:
-                    seq = next_seq(seq, self._clock())
-                    record = join(_one(db, change.id), change, seq)
-                    db.execute("INSERT OR REPLACE INTO live_item VALUES (?, ?, ?)", (change.id, seq, record.to_bytes()))
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-        return int(seq)
+        with self._use() as db, _transaction(db):
+            seq = _highest(db)
+            for change in changes:
+                seq = next_seq(seq, self._clock())
+                record = join(_one(db, change.id), change, seq)
+                db.execute("INSERT OR REPLACE INTO live_item VALUES (?, ?, ?)", (change.id, seq, record.to_bytes()))
+        return seq
 
     def get(self, ids: Sequence[str]) -> list[LiveRecord | None]:
         """Returns the record of each item, None where there is none."""
@@ -68,9 +62,10 @@ class SqliteLiveStore:
         return [LiveRecord.from_bytes(*row) for row in rows]
 
     def trim(self, up_to: int) -> None:
-        """Drops the records whose newest change has at most this number."""
+        """Drops the records whose newest change has at most this number; numbers go on from where they are."""
         if self._path.exists():
-            with self._use() as db:
+            with self._use() as db, _transaction(db):
+                db.execute("INSERT OR REPLACE INTO live_highest VALUES (1, ?)", (_highest(db),))
                 db.execute("DELETE FROM live_item WHERE seq <= ?", (up_to,))
 
     def close(self) -> None:
@@ -99,11 +94,32 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         use_wal(db)
         db.execute("PRAGMA synchronous = FULL")  # each commit reaches the disk before it returns
-        db.execute(_SCHEMA)
+        for table in _SCHEMA:
+            db.execute(table)
     except BaseException:
         db.close()
         raise
     return db
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _highest(db: sqlite3.Connection) -> int:
+    """Returns the highest number that was given; trimmed records had it, too."""
+    (seq,) = db.execute(
+        "SELECT max(coalesce((SELECT max(seq) FROM live_item), 0), coalesce((SELECT seq FROM live_highest), 0))"
+    ).fetchone()
+    return int(seq)
 
 
 def _one(db: sqlite3.Connection, item_id: str) -> LiveRecord | None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app import pipeline
 from app.schemas import MAX_HISTORY, MAX_TEXTS
 from models.errors import DeadlineExceededError
-from models.recaller import Pool, Recaller, UserQuery
+from models.recaller import Pool, Recaller, Sought, UserQuery
 from models.text import MAX_CHARS
 from tests.app.harness import assert_problem, ids, serving, wrong_fields
 from tests.fakes import FakeEncoder
@@ -174,6 +174,38 @@ async def test_without_a_cache_nothing_is_remembered_and_the_answer_is_the_same(
     assert [answer["cache"] for answer in answers] == ["off", "off"]
     assert encoder.encoded == [TEXT] * 2
     assert core(answers[0]) == core(answers[1]) == core(await ask(client, text=TEXT))
+
+
+async def test_users_known_by_the_same_texts_alone_share_a_vector(engine):
+    made: list[int] = []
+
+    class CountingRecaller(Recaller):
+        def sought(self, query: UserQuery) -> Sought | None:
+            made.append(0 if query.sought is None else 1)
+            return super().sought(query)
+
+    counted = replace(engine, recaller=CountingRecaller(engine.artifact))
+    async with serving(counted) as client:
+        bodies: list[dict[str, Any]] = [
+            {"text": TEXT},
+            {"text": TEXT, "k": 3, "exclude_ids": ["hike-boots"]},  # what is left out is the request's own business
+            {"text": [TEXT, "warm"]},
+            {"text": ["warm", TEXT]},
+            {"text": TEXT, "history": ["hike-map"]},
+            {"text": TEXT, "history": ["hike-map"]},
+            {"history": ["hike-map"]},
+            {},
+            {"text": ["warm", TEXT]},
+        ]
+        answers = [await ask(client, **body) for body in bodies]
+    assert made == [0, 1, 0, 0, 0, 0, 0, 0, 1]
+    assert core(answers[3]) == core(answers[8])
+    assert ids(answers[1]) == [one for one in ids(answers[0]) if one != "hike-boots"][:3]
+    assert core(answers[4]) == core(answers[5]) != core(answers[0])
+    made.clear()
+    async with serving(counted, cache_entries=0) as client:
+        assert core(await ask(client, text=TEXT)) == core(await ask(client, text=TEXT)) == core(answers[0])
+    assert made == [0, 0]
 
 
 async def test_a_text_asked_a_hundred_times_at_once_is_encoded_once(moody, encoder):

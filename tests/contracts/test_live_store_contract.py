@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.errors import ConfigError, StoreUnavailableError
-from models.live_items import Change, KnownVector, LiveStore
-from models.live_stores import open_live_store
+from models.live_items import Change, KnownVector, LiveStore, next_seq
+from models.live_stores import open_live_store, redis_store, sqlite_store
 from tests.redis_server import RedisServer
 
 KNOWN = KnownVector("space", b"0123456789abcdef", np.array([0.6, 0.8], np.float32))
@@ -80,6 +80,17 @@ def test_what_is_trimmed_is_gone_and_numbers_go_on(store: LiveStore) -> None:
     store.trim(later)
     assert contents(store) == []
     assert store.put([Change("d", None)]) > later
+
+
+def test_a_clock_that_was_put_back_gives_no_number_twice(store: LiveStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing is left whose number could be looked at: an artifact's cut is one of them."""
+    cut = store.put([Change("a", {"x": 1})])
+    store.trim(cut)
+    for module in (redis_store, sqlite_store):
+        monkeypatch.setattr(module, "next_seq", lambda highest, _: next_seq(highest, 0))
+    again = store.put([Change("b", {"x": 1})])
+    store.trim(again)
+    assert cut < again < store.put([Change("c", {"x": 1})])
 
 
 def test_many_writers_lose_no_change_and_share_no_number(store: LiveStore, source: str) -> None:

@@ -28,12 +28,13 @@ class Shop:
     Args:
         folder: Where.
         learning: Whether a matching is learnt.
+        clock: Whether interactions have a time.
     """
 
-    def __init__(self, folder: Path, *, learning: bool = True) -> None:
+    def __init__(self, folder: Path, *, learning: bool = True, clock: bool = True) -> None:
         self.folder = folder
         folder.mkdir()
-        world = World(n_themes=4, per_theme=10, n_users=80, per_user=6)
+        world = World(n_themes=4, per_theme=10, n_users=80, per_user=6, ordered=clock)
         self.known: Interactions = world.interactions
         learns = "true" if learning else "false"
         write(world, folder, f"[learning]\nenabled = {learns}\n[gate]\nk = 10\nmin_cases = 20\n")
@@ -49,8 +50,9 @@ class Shop:
         return self.folder / "interactions.jsonl"
 
     def until(self, share: float) -> "Shop":
-        """Leaves the oldest share of the interactions; 1 brings all of them."""
-        rows = sorted(self._all, key=lambda row: row["time"])[: round(share * len(self._all))]
+        """Leaves the oldest share of the interactions, any share without a clock; 1 brings all of them."""
+        rows = random.Random(0).sample(self._all, len(self._all))
+        rows = sorted(rows, key=lambda row: row.get("time", 0))[: round(share * len(rows))]
         self.interactions.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return self
 

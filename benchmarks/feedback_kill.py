@@ -184,10 +184,12 @@ def main(
     for name, figures in found.items():
         table.add_row(name, *(str(getattr(figures, field)) for field in Figures.__dataclass_fields__))
     _console.print(table)
+    good = all(figures.is_good for figures in found.values())
+    _console.print(f"targets 0 lost, 0 doubled, 0 missing: {'held' if good else 'MISSED'}", highlight=False)
     if save:
         rows = [(name, str(figures).removeprefix("Figures(").removesuffix(")")) for name, figures in found.items()]
         results.append(machine, "feedback_kill", rows)
-    if not all(figures.is_good for figures in found.values()):
+    if not good:
         raise typer.Exit(1)
 
 

@@ -71,10 +71,18 @@ def main(
         table.add_row(run, *cells, shown)
         rows.append((run, f"{cells[0]} s, {cells[1]} of the first; encode {cells[2]} s, {cells[3]}; {shown}"))
     _console.print(table)
-    if save:
-        results.append(machine, "nightly", rows)
     (unchanged, _), (_, changed_stages) = list(runs.values())[1:]
-    if unchanged > _UNCHANGED * first or changed_stages["encode"] > _CHANGED * first_stages["encode"]:
+    shares = (unchanged / first, changed_stages["encode"] / first_stages["encode"])
+    good = shares[0] <= _UNCHANGED and shares[1] <= _CHANGED
+    verdict = (
+        f"an unchanged night takes {shares[0]:.1%} of the first build, target {_UNCHANGED:.0%}; with {n_changed} texts"
+        f" changed the encode stage takes {shares[1]:.1%} of the first's, target {_CHANGED:.0%}:"
+        f" {'held' if good else 'MISSED'}"
+    )
+    _console.print(verdict, highlight=False)
+    if save:
+        results.append(machine, "nightly", [*rows, ("verdict", verdict)])
+    if not good:
         raise typer.Exit(1)
 
 

@@ -7,19 +7,18 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from txtai import Embeddings  # type: ignore[import-not-found]  # of another environment
 
 
 def main(artifact: Path, config: Path) -> None:
-    """Encodes the items and writes index and configuration."""
+    """Writes index and configuration; items aren't encoded again, their vectors are the artifact's embeddings."""
     ids = json.loads((artifact / "item_ids.json").read_text())
-    names = json.loads((artifact / "manifest.json").read_text())["text_fields"]
-    with (artifact / "item_fields.jsonl").open() as lines:
-        items = [json.loads(line) for line in lines]
-    texts = [" ".join(str(item[name]) for name in names if item.get(name)) for item in items]
+    vectors = np.load(artifact / "item_embeddings.npy")
     model = str(artifact / "encoder")
-    embeddings = Embeddings(path=model, method="sentence-transformers", content=False)
-    embeddings.index(zip(ids, texts, [None] * len(ids), strict=True))
+    embeddings = Embeddings(method="external", content=False)
+    embeddings.index(zip(ids, vectors, [None] * len(ids), strict=True))
+    embeddings.config |= {"path": model, "method": "sentence-transformers"}  # for queries
     index = config.with_suffix("")
     embeddings.save(str(index))
     config.write_text(

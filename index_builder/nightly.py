@@ -15,7 +15,7 @@ from index_builder.config import BuildConfig
 from index_builder.encode import EncoderPreparer, cores, prepare_encoder
 from index_builder.feedback import take_events
 from index_builder.gate import judge_artifact, judge_exam, judge_inputs
-from index_builder.gate_exam import known_exam, unseen_exam
+from index_builder.gate_exam import GateExam, known_exam, unseen_exam
 from index_builder.gate_figures import Side, artifact_figures, exam_figures, examine, input_figures, worse_users
 from index_builder.inputs import Inputs
 from index_builder.known_pairs import Kept, kept_pairs
@@ -168,7 +168,9 @@ class _Night:
             kept = self._kept(live, work)
             verdict.add(judge_inputs(input_figures(work.inputs, live, kept, self.config), gate))
             unseen = unseen_exam(work.inputs, live, embeddings, min_cases=gate.min_cases)
-            known = known_exam(work.inputs, kept, embeddings, min_cases=gate.min_cases)
+            known = GateExam(None, ())  # a live artifact that learnt nothing has been asked about the unseen
+            if live.learnt is not None:
+                known = known_exam(work.inputs, kept, embeddings, min_cases=gate.min_cases)
         verdict.notes += [*unseen.notes, *known.notes]
         if unseen.exam is not None:
             past = replace(work.inputs, interactions=unseen.exam.past)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from models.artifact import (
     EMBEDDINGS,
@@ -86,17 +87,14 @@ def write_artifact(
     """Writes everything but the encoder's files, which are there already; the manifest last.
 
     A file whose bytes equal the parent's becomes a hard link to it.
+
+    Raises:
+        OSError: A file can't be written.
     """
-    _write_items(folder, contents.items)
-    np.save(folder / EMBEDDINGS, contents.embeddings)
-    np.save(folder / POPULARITY, contents.popularity)
-    contents.index.save(folder / INDEX)
-    save_head(contents.head, folder / HEAD)
-    if contents.learnt is not None and contents.user_texts is not None:
-        write_learnt(folder, contents.learnt)
-        write_user_texts(folder, contents.user_texts)
-    if contents.known_pairs is not None:
-        write_known_pairs(folder, contents.known_pairs)
+    try:
+        _write_files(folder, contents)
+    except (OSError, RuntimeError, SafetensorError) as error:  # numpy's, FAISS' and safetensors' ways to say it
+        raise OSError(f"{folder} can't be written: {error}; make room on its disk and run it again") from error
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     files = {name: file_facts(folder / name) for name in names}
     if parent is not None:
@@ -131,6 +129,19 @@ def write_artifact(
 def text_hashes(texts: Iterable[str]) -> NDArray[np.uint8]:
     """Returns the hash of each clean item text, shape `(n, 16)`: what decides whether an embedding is reused."""
     return np.frombuffer(b"".join(map(text_hash, texts)), np.uint8).reshape(-1, 16)
+
+
+def _write_files(folder: Path, contents: ArtifactContents) -> None:
+    _write_items(folder, contents.items)
+    np.save(folder / EMBEDDINGS, contents.embeddings)
+    np.save(folder / POPULARITY, contents.popularity)
+    contents.index.save(folder / INDEX)
+    save_head(contents.head, folder / HEAD)
+    if contents.learnt is not None and contents.user_texts is not None:
+        write_learnt(folder, contents.learnt)
+        write_user_texts(folder, contents.user_texts)
+    if contents.known_pairs is not None:
+        write_known_pairs(folder, contents.known_pairs)
 
 
 def _write_items(folder: Path, items: Sequence[Item]) -> None:

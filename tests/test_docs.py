@@ -156,6 +156,20 @@ def test_the_readme_curl_runs_and_answers_as_shown(engine: Engine) -> None:
     assert _shape(answer.json()) == _shape(shown)
 
 
+def test_the_readme_calls_of_events_and_items_answer_as_shown(engine: Engine, tmp_path: Path) -> None:
+    section = README.split("## What users do, and what changes")[1].split("\n## ")[0]
+    calls = re.findall(r"curl -s(?: -X (\w+))? http://127.0.0.1:8000(\S+)([^\n]*\n?[^\n]*)", section)
+    shown = [answer for block in blocks(section, "json") for answer in _documents(block)]
+    assert len(calls) == len(shown) == 4
+    with TestClient(create_app(ServiceSettings(state=tmp_path), engine=engine)) as client:
+        for (method, path, rest), expected in zip(calls, shown, strict=True):
+            # An item that the tests' catalogue has.
+            body = re.search(r"-d '(.*?)'", rest.replace("python3-flask", engine.artifact.item_ids[0]))
+            answer = client.request(method or "POST", path, json=json.loads(body[1]) if body else None)
+            assert answer.status_code < 300, answer.text
+            assert _shape(answer.json()) == _shape(expected)
+
+
 def test_the_readme_recall_toml_loads(tmp_path: Path) -> None:
     (block,) = blocks(README, "toml")
     assert len(tomllib.loads(block)) == 3
@@ -169,6 +183,16 @@ def test_the_readme_commands_exist() -> None:
         assert f"\n{target}:" in makefile
     names = {command.name or command.callback.__name__ for command in cli.registered_commands}  # type: ignore[union-attr]
     assert set(re.findall(r"-m index_builder (\w+)", README)) <= names
+
+
+def _documents(text: str) -> list[Any]:
+    """Returns the JSON documents that follow each other in a text."""
+    found, rest = [], text.strip()
+    while rest:
+        document, end = json.JSONDecoder().raw_decode(rest)
+        found.append(document)
+        rest = rest[end:].lstrip()
+    return found
 
 
 def _shape(value: Any) -> Any:

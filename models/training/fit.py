@@ -18,7 +18,7 @@ from models.training.split import TASKS, Case, Split, Task, split
 from models.training.tower import TowerTraining
 from models.types import JsonValue
 
-_LATE = 0.75
+_LATE = 0.75  # of all epochs: by then the learning rate is nearly down
 _PATIENCE = 3  # epochs that may pass without a better one
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 2_000

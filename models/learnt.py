@@ -125,7 +125,8 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     """
     try:
         item_vectors, factors, term_vectors, near, cosines = (
-            np.load(folder / name, mmap_mode="r", allow_pickle=False)
+            # Plain views of the maps: their own class makes every slice slower.
+            np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
             for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS, NEIGHBOURS, NEIGHBOUR_COSINES)
         )
         tensors = load_file(folder / MATCHING)

@@ -31,10 +31,11 @@ class Neighbours:
         fitted = np.flatnonzero(items < len(self.rows))
         if not len(fitted) or not len(candidates):
             return found
-        order = np.argsort(candidates)
-        in_order = candidates[order].astype(np.int32)
-        near = self.rows[items[fitted]]
-        place = np.minimum(np.searchsorted(in_order, near), len(in_order) - 1)
-        item, neighbour = np.nonzero(in_order[place] == near)
-        found[fitted[item], order[place[item, neighbour]]] = self.cosines[items[fitted]][item, neighbour]
+        known = items[fitted]
+        near = self.rows[known]
+        places = np.full(int(max(near.max(), candidates.max())) + 2, -1, np.int32)  # the last is what -1 finds
+        places[candidates] = np.arange(len(candidates), dtype=np.int32)
+        place = places[near]
+        item, neighbour = np.nonzero(place >= 0)
+        found[fitted[item], place[item, neighbour]] = self.cosines[known[item], neighbour]
         return found

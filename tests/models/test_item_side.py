@@ -7,8 +7,8 @@ from tests.models.test_fused import TEXT_DIM, TOWER, learnt, random
 
 def test_each_part_comes_from_the_text() -> None:
     side = learnt().item_side
-    texts = random(30, 3, TEXT_DIM + TOWER)
-    meaning, words = texts[:, :TEXT_DIM], texts[:, TEXT_DIM:]
+    texts = random(30, 3, TEXT_DIM + TOWER + 1)
+    meaning, words = texts[:, :TEXT_DIM], texts[:, TEXT_DIM:-1]
     parts = side.parts(texts)
     np.testing.assert_allclose(parts.zero_shot, meaning @ side.projection, rtol=1e-5)
     np.testing.assert_allclose(parts.behaviour, meaning @ side.behaviour, rtol=1e-5)

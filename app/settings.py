@@ -46,7 +46,9 @@ class ServiceSettings(BaseSettings):
     redis_url: str = Field("", description="redis://…; caches vectors, keeps events, profiles, live items.", repr=False)
     redis_timeout_ms: float = Field(20, gt=0, description="Longest wait for Redis in one request.")
     cache_ttl_seconds: int = Field(7 * 24 * 3600, ge=1, description="How long Redis keeps a text's vector.")
-    cache_entries: int = Field(20_000, ge=0, description="Text vectors kept in memory; 0 keeps none.")
+    cache_entries: int = Field(
+        20_000, ge=0, description="Text vectors kept in memory, and user vectors of at most 2,000 texts; 0 keeps none."
+    )
     max_waiting_texts: int = Field(4096, ge=1, description="Texts that may wait for the encoder; more get a 503.")
 
     profile_items: int = Field(200, ge=1, description="Items that a user's profile holds; the oldest go.")

@@ -30,7 +30,8 @@ class ItemIndex:
     """An index over item vectors.
 
     Args:
-        index: A FAISS index with metric inner product: flat, a reduction to flat, or HNSW over flat storage.
+        index: A FAISS index with metric inner product: flat, a reduction to flat, or HNSW over flat storage of vectors
+            with equalised norms.
         kind: Which of them.
         vectors: What it holds, shape `(n_items, dim)`.
         reduction: Of the vectors, where the kind is "reduced".
@@ -54,7 +55,7 @@ class ItemIndex:
     @property
     def dim(self) -> int:
         """Dimensions of the item vectors."""
-        return int(self._index.d)
+        return int(self._vectors.shape[1])
 
     def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
         """Returns the rows with the largest inner products and these, best first, equal ones by row.
@@ -84,7 +85,7 @@ class ItemIndex:
         """Says whether the index file holds this vector for a row."""
         if self._reduction is not None:
             return self._reduction.holds(row, vector)
-        return bool(np.array_equal(self._index.reconstruct(int(row)), vector))
+        return bool(np.array_equal(self._index.reconstruct(int(row))[: self.dim], vector))
 
     def save(self, path: Path) -> None:
         """Writes the index as a FAISS file."""
@@ -94,7 +95,7 @@ class ItemIndex:
         ef_search = max(int(self._index.hnsw.efSearch), 2 * k)
         with _selector(eligible) as selector:
             parameters = faiss.SearchParametersHNSW(efSearch=ef_search, sel=selector)
-            scores, rows = self._index.search(query[None], k, params=parameters)
+            scores, rows = self._index.search(np.append(query, np.float32(0))[None], k, params=parameters)
         found = rows[0] >= 0
         return _ordered(rows[0][found], scores[0][found])
 
@@ -145,11 +146,22 @@ def build_index(
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     else:
-        index = faiss.IndexHNSWFlat(dim, params["m"], faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexHNSWFlat(dim + 1, params["m"], faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = params["ef_construction"]
         index.hnsw.efSearch = params["ef_search"]
-    index.add(np.ascontiguousarray(vectors))
+    index.add(np.ascontiguousarray(vectors) if kind == "flat" else _equalised(vectors))
     return ItemIndex(index, kind, vectors)
+
+
+def _equalised(vectors: Matrix) -> Matrix:
+    """Returns the vectors with one dimension more that gives all the same norm, shape `(n, dim + 1)`.
+
+    A graph of unequal norms leads every walk to the longest vectors; a query has 0 there, so inner products stay
+    (Bachrach et al. 2014).
+    """
+    squares = (vectors * vectors).sum(axis=1, dtype=np.float64)
+    missing = np.sqrt(squares.max(initial=0) - squares)
+    return np.hstack([vectors, missing[:, None]]).astype(np.float32)
 
 
 def load_index(path: Path, kind: IndexKind, vectors: Matrix) -> ItemIndex:
@@ -169,7 +181,8 @@ def load_index(path: Path, kind: IndexKind, vectors: Matrix) -> ItemIndex:
         raise ArtifactCorruptError(f"{path.name} is no FAISS index ({error}); rebuild the artifact") from error
     n_items, dim = vectors.shape
     expected = {"flat": faiss.IndexFlatIP, "reduced": faiss.IndexPreTransform, "hnsw": faiss.IndexHNSWFlat}[kind]
-    if not isinstance(index, expected) or (index.d, index.ntotal) != (dim, n_items):
+    width = dim + 1 if kind == "hnsw" else dim  # the norms are equalised
+    if not isinstance(index, expected) or (index.d, index.ntotal) != (width, n_items):
         raise ArtifactCorruptError(
             f"{path.name} is a {type(index).__name__} of {index.ntotal} × {index.d}, the manifest says {kind},"
             f" {n_items} × {dim}; rebuild the artifact"

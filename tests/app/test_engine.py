@@ -33,6 +33,7 @@ FILES = [
     "index.faiss",
     "relation_head.safetensors",
     "encoder/seed.txt",
+    "known_pairs.npy",
 ]
 
 

@@ -164,12 +164,7 @@ def test_the_graphs_parameters_come_from_the_config(demo: Path, store: ArtifactS
     append(demo / "recall.toml", '\n[index]\nkind = "hnsw"\n' + "".join(f"hnsw_{k} = {v}\n" for k, v in params.items()))
     report = rebuild(demo)
     assert report.index == {"kind": "hnsw", **params}
-    artifact = store.open()
-    assert artifact.manifest.index.params == params
-    assert (
-        artifact.index.search(artifact.item_vectors[5], 1)[1]
-        >= artifact.item_vectors[5] @ artifact.item_vectors[5] - 1e-3
-    )
+    assert store.open().manifest.index.params == params
 
 
 def test_the_probe_is_the_query_runtimes_vector(shop: Path) -> None:

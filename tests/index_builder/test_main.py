@@ -93,7 +93,7 @@ def test_away_from_a_terminal_progress_is_plain_lines(built: Path) -> None:
     """Libraries' own bars would fill a log with half-drawn lines."""
     err = (built / "stderr.txt").read_bytes()
     assert b"\nencoding: 60/60\n" in err
-    assert err.endswith(b"encoding user texts: 171/171\n")
+    assert err.endswith(b"encoding user texts: 220/220\n")
     assert b"\r" not in err
     assert b"%|" not in err
 

@@ -47,7 +47,7 @@ def timed(what: Callable[[], dict[str, float]]) -> tuple[float, dict[str, float]
 
 
 def main(
-    shop: Annotated[Path, typer.Option(help="A folder with a recall.toml and its tables.")] = Path("demo"),
+    shop: Annotated[Path, typer.Option(exists=True, help="A folder with a recall.toml and its tables.")] = Path("demo"),
     save: Annotated[bool, typer.Option("--save", help="Add rows to RESULTS.md.")] = False,
 ) -> None:
     """Builds, lives through both nights, and prints what they took."""

@@ -57,7 +57,7 @@ class Tower:
 
     Attributes:
         facts: Its shape.
-        tensors: By name, as `models.training.tower.TowerModule` names them.
+        tensors: By name, as `models.training.tower_module.TowerModule` names them.
     """
 
     facts: TowerFacts

@@ -15,7 +15,7 @@ from models.training.interactions import Interactions
 from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation, queries_of
 from models.training.split import TASKS, Case, Split, Task, split
-from models.training.tower import TowerTraining
+from models.training.tower_module import TowerTraining
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down

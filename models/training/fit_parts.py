@@ -14,8 +14,9 @@ from models.training.neighbours import fit_neighbours
 from models.training.part_scores import FittedParts
 from models.training.split import events_by_user
 from models.training.text_kernel import TextKernel, nystroem
-from models.training.tower import FittedTower, TowerInputs, TowerTraining, fit_tower
+from models.training.tower import FittedTower, fit_tower
 from models.training.tower_examples import Examples
+from models.training.tower_module import TowerInputs, TowerTraining
 from models.types import Matrix, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384

@@ -9,9 +9,11 @@ from scipy.sparse import csr_matrix
 
 from models.tower import TowerFacts, tensor_shapes
 from models.training import tower as training_tower
+from models.training import tower_module
 from models.training.split import UserEvents
-from models.training.tower import FittedTower, TowerInputs, TowerModule, TowerTraining, fit_tower
+from models.training.tower import FittedTower, fit_tower
 from models.training.tower_examples import Examples
+from models.training.tower_module import TowerInputs, TowerModule, TowerTraining
 from models.types import Matrix
 
 N_ITEMS, N_TEXTS, TEXT_DIM, N_TERMS = 24, 7, 10, 12
@@ -131,7 +133,7 @@ def test_the_loss_falls_and_a_seed_repeats() -> None:
 
 
 def test_above_a_size_the_softmax_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_tower, "FULL_SOFTMAX", 10)
-    monkeypatch.setattr(training_tower, "_NEGATIVES", 6)
+    monkeypatch.setattr(tower_module, "FULL_SOFTMAX", 10)
+    monkeypatch.setattr(tower_module, "_NEGATIVES", 6)
     fitted = fit()
     assert fitted.losses[-1] < 0.8 * fitted.losses[0]

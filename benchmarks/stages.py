@@ -15,23 +15,21 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, TypeVar
 
-for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # as in the service; before numpy is loaded
-    os.environ[_name] = "1"
+import numpy as np
+import orjson
+import typer
+from threadpoolctl import threadpool_limits
 
-import numpy as np  # noqa: E402
-import orjson  # noqa: E402
-import typer  # noqa: E402
-
-from benchmarks.load import ask, run  # noqa: E402
-from benchmarks.machine import this_machine  # noqa: E402
-from benchmarks.recall_http import DEMO, K  # noqa: E402
-from benchmarks.servers import Server, empty_route, recall_service  # noqa: E402
-from benchmarks.texts import item_words, unique_texts  # noqa: E402
-from models.artifact import Artifact, open_artifact  # noqa: E402
-from models.artifact_store import ArtifactStore  # noqa: E402
-from models.encoder import Encoder  # noqa: E402
-from models.query_encoder import open_query_encoder  # noqa: E402
-from models.recaller import Recaller, UserQuery, pool_size  # noqa: E402
+from benchmarks.load import ask, run
+from benchmarks.machine import this_machine
+from benchmarks.recall_http import DEMO, K
+from benchmarks.servers import Server, empty_route, recall_service
+from benchmarks.texts import item_words, unique_texts
+from models.artifact import Artifact, open_artifact
+from models.artifact_store import ArtifactStore
+from models.encoder import Encoder
+from models.query_encoder import open_query_encoder
+from models.recaller import Recaller, UserQuery, pool_size
 
 _TEXTS = 200
 _REQUESTS = 600
@@ -57,7 +55,8 @@ def main(artifacts: Annotated[Path, typer.Option(metavar="DIR", help="Artifacts 
     folder, machine = ArtifactStore(artifacts).folder(), this_machine()
     texts = unique_texts(item_words(folder), _SEED)
     artifact = open_artifact(folder)
-    laps = _stages(artifact, open_query_encoder(artifact, threads=1), islice(texts, _TEXTS))
+    with threadpool_limits(1):  # as in the service
+        laps = _stages(artifact, open_query_encoder(artifact, threads=1), islice(texts, _TEXTS))
     with recall_service(artifacts) as ours, empty_route() as empty:
         bodies = (orjson.dumps({"text": text, "k": K}) for text in texts)
         warm = list(islice(bodies, 64))

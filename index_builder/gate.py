@@ -89,16 +89,9 @@ def judge_inputs(found: InputFigures, config: GateConfig) -> Iterator[Figure]:
     if found.kept is not None:
         yield _pairs_gone(found.kept, config.max_pairs_gone)
     if found.texts_changed is not None:
-        limit = config.max_texts_changed
-        yield Figure(
-            name="texts changed",
-            new=found.texts_changed,
-            live=None,
-            limit=limit,
-            passed=found.texts_changed <= limit,
-            says=f"{found.texts_changed:.1%} of the known items have another text,"
-            f" gate.max_texts_changed allows {limit:.1%}",
-        )
+        changed, limit = found.texts_changed, config.max_texts_changed
+        says = f"{changed:.1%} of the known items have another text, gate.max_texts_changed allows {limit:.1%}"
+        yield _at_most("texts changed", changed, limit, says)
     for table, shares in found.rejects.items():
         yield _rejects(table, *shares)
 
@@ -140,26 +133,21 @@ def _drop(name: str, pair: Pair, tolerance: float, key: str) -> Figure:
 
 def _pairs_gone(kept: Kept, limit: float) -> Figure:
     examples = ", ".join(f"{gone} of the {known} of {user}" for user, gone, known in kept.lost_most)
-    return Figure(
-        name="known pairs gone",
-        new=kept.share_gone,
-        live=None,
-        limit=limit,
-        passed=kept.share_gone <= limit,
-        says=f"{kept.share_gone:.1%} of the user-item pairs that the live artifact was built from are gone"
-        f"{f' ({examples})' if examples else ''}, gate.max_pairs_gone allows {limit:.1%}",
+    says = (
+        f"{kept.share_gone:.1%} of the user-item pairs that the live artifact was built from are gone"
+        f"{f' ({examples})' if examples else ''}, gate.max_pairs_gone allows {limit:.1%}"
     )
+    return _at_most("known pairs gone", kept.share_gone, limit, says)
 
 
 def _rejects(table: str, share: float, allowed: float) -> Figure:
-    return Figure(
-        name=f"rejected {table} rows",
-        new=share,
-        live=None,
-        limit=allowed,
-        passed=share <= allowed,
-        says=f"{share:.2%} of the {table} rows are bad, {table}.max_reject_share allows {allowed:.2%}",
-    )
+    says = f"{share:.2%} of the {table} rows are bad, {table}.max_reject_share allows {allowed:.2%}"
+    return _at_most(f"rejected {table} rows", share, allowed, says)
+
+
+def _at_most(name: str, share: float, limit: float, says: str) -> Figure:
+    """Returns a share that may not pass a limit, whatever the live artifact's was."""
+    return Figure(name=name, new=share, live=None, limit=limit, passed=share <= limit, says=says)
 
 
 def _recall(found: Comparison, tolerance: float, of: str) -> Figure:

@@ -8,6 +8,6 @@ import sys
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes an import fail
 
-import openvino as ov  # noqa: E402
+import openvino as ov  # noqa: E402  # after what keeps its telemetry out
 
 __all__ = ["ov"]

@@ -77,8 +77,12 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
     chosen: dict[str, PartWeights] = {}
-    search = {decay: PartScores(parts, by_task[main], features, decay) for decay in _decays(held_out.past)}
-    decay = max(search, key=lambda decay: search[decay].mean_recall(getattr(start, main)))
+
+    def recall_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
+        return PartScores(parts, by_task[main], features, decay).mean_recall(getattr(start, main))
+
+    decays = _decays(held_out.past)
+    decay = max(decays, key=recall_with) if len(decays) > 1 else decays[0]
     figures: dict[str, JsonValue] = {"tower": {"loss": list(epochs.losses), "recall": list(epochs.recalls)}}
     for situation, cases in by_situation(by_task, features).items():
         scores = PartScores(parts, cases, features, decay)

@@ -28,7 +28,7 @@ _BATCH = 64
 _FOLDS = 4
 _CUTOFFS = (10, 20, 50, 100)
 _LEAST_POOLS = 200
-"""Cases with a right answer in the pool; with fewer nothing is fitted."""
+"""Cases of users with a right answer in the pool; with fewer nothing is fitted: queries alone say too little."""
 _BLOCK = 256
 
 
@@ -98,8 +98,8 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         "ceiling": round(float(found[of_users].mean()), 4),
         "before": _means(before, of_users),
     }
-    if len(usable) < _LEAST_POOLS:
-        return None, figures | {"shipped": False, "why": f"{len(usable)} pools hold a right answer"}
+    if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
+        return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
     scores = np.zeros(pools.right.shape, np.float32)
     for number in range(_FOLDS):

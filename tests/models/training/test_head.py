@@ -44,13 +44,15 @@ def test_noise_is_not_shipped() -> None:
 
 
 def test_too_few_pools_fit_nothing_and_say_so() -> None:
+    """Queries don't count: a fourth of these are."""
     head, figures = fit_head(pools(20, told_by=5, noise=0.1))
     assert head is None
-    assert figures["why"] == "20 pools hold a right answer"
+    assert figures["why"] == "15 pools of users hold a right answer"
+    assert fit_head(pools(240, told_by=5, noise=0.1))[0] is None
 
 
 def test_a_seed_repeats() -> None:
-    source = pools(250, told_by=5, noise=0.2)
+    source = pools(280, told_by=5, noise=0.2)
     first, second = fit_head(source)[0], fit_head(source)[0]
     assert first is not None
     assert second is not None

@@ -89,3 +89,15 @@ def wrong_fields(response: httpx.Response) -> list[str]:
 def ids(answer: dict[str, Any]) -> list[str]:
     """Returns the candidates' ids, best first."""
     return [candidate["id"] for candidate in answer["candidates"]]
+
+
+def core(answer: dict[str, Any]) -> dict[str, Any]:
+    """Returns what two equal questions must agree on."""
+    return {name: answer[name] for name in ("artifact_id", "candidates", "missing_ids", "fallback", "degraded")}
+
+
+async def ask(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
+    """Returns the answer to a question that must have one."""
+    response = await client.post("/recall", json=body)
+    assert response.status_code == 200, response.text
+    return response.json()

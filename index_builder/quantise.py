@@ -65,7 +65,9 @@ def _in_int8(folder: Path, texts: Sequence[str], facts: EncoderFacts) -> Any:  #
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps nncf's tables and bars to itself: its logger's level leaves them."""
-    logging.getLogger("nncf").setLevel(logging.ERROR)
+    # A torch with CUDA in it warns on machines without a GPU, where nothing is lost.
+    for noisy in ("nncf", "torch.utils.cpp_extension"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()):
         yield
 

@@ -205,7 +205,7 @@ async def test_a_learnt_matching_makes_live_items_from_their_text(demo, store):
     assert opened(demo).learnt is not None, report.warnings
     async with serving_store(store) as client:
         await put(client, NEW, {**NEW, "id": "lamp2"})
-        for body in ({}, {"history": ["lamp"]}, {"text": None, "history": ["lamp", "hike-boots"]}):
+        for body in ({}, {"history": ["lamp"]}, {"text": None, "history": ["hike-boots", "lamp"]}):  # newest last
             answer = await ask(client, k=1000, **body)
             assert (len(ids(answer)), answer["missing_ids"], answer["fallback"]) == (62, [], None)
             assert "lamp2" in ids(answer)[:10]

@@ -3,7 +3,6 @@
 The graph has pooling and normalisation inside, so a text is one tokenisation and one inference.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from models import cpu
 from models.encoder import EncoderFacts, QueryRuntime
 from models.errors import EncoderError
+from models.graph_forms import GraphForms
 from models.graph_inputs import graph_inputs, load_tokenizer, padded
-from models.openvino_runtime import ov
 from models.types import Matrix, Vector
 
 GRAPH = "openvino_model.xml"
@@ -84,18 +83,17 @@ class OpenVINOEncoder:
             config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = runtime.group
         try:
             self._tokenizer = load_tokenizer(folder, facts.max_tokens)
-            self._graph = ov.Core().compile_model(folder / runtime.graph, "CPU", config)
+            self._forms = GraphForms(folder / runtime.graph, config)
         except Exception as error:  # tokenizers raises bare Exception, OpenVINO RuntimeError
             raise EncoderError(f"{folder} holds no usable OpenVINO encoder ({error}); rebuild the artifact") from error
         self.runtime: QueryRuntime = facts.query_runtime
         self._facts = facts
         self._threads = threads
-        self._local = threading.local()
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
         encoding = self._tokenizer.encode(self._facts.prompts.user + text)
-        return self._infer(graph_inputs([encoding], self._facts.max_tokens))[0], bool(encoding.overflowing)
+        return self._forms.infer(graph_inputs([encoding], self._facts.max_tokens))[0], bool(encoding.overflowing)
 
     def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
@@ -117,16 +115,10 @@ class OpenVINOEncoder:
                 encodings = self._tokenizer.encode_batch([texts[row] for row in rows])
                 batches = list(_batches([len(encoding.ids) for encoding in encodings]))
                 inputs = (graph_inputs([encodings[n] for n in batch], self._facts.max_tokens) for batch in batches)
-                for batch, found in zip(batches, pool.map(self._infer, inputs), strict=True):
+                for batch, found in zip(batches, pool.map(self._forms.infer, inputs), strict=True):
                     vectors[rows[batch]] = found
                     on_done(len(batch))
         return vectors
-
-    def _infer(self, inputs: dict[str, NDArray[np.int64]]) -> Matrix:
-        request = getattr(self._local, "request", None)
-        if request is None:
-            request = self._local.request = self._graph.create_infer_request()
-        return np.array(request.infer(inputs)[0], np.float32)  # a copy: the next inference writes into the same place
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:

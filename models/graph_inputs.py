@@ -10,7 +10,7 @@ from tokenizers import Encoding, Tokenizer
 
 TOKENIZER = "tokenizer.json"
 # Lengths up to the first number are multiples of the second: fine where most texts are, coarse where few are.
-_STEPS = ((64, 8), (128, 16), (sys.maxsize, 32))
+_STEPS = ((32, 8), (128, 16), (sys.maxsize, 32))
 
 
 def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:

@@ -9,13 +9,13 @@ from tests.tiny_model import Prepared
 
 @given(st.integers(1, 2_000))
 def test_a_padded_length_holds_the_text_and_little_more(length: int) -> None:
-    assert length <= padded(length) < length + (8 if length <= 64 else 16 if length <= 128 else 32)
+    assert length <= padded(length) < length + (8 if length <= 32 else 16 if length <= 128 else 32)
     assert padded(padded(length)) == padded(length)
 
 
 def test_there_are_few_lengths() -> None:
     """Each costs memory and a first slow inference."""
-    assert len({padded(length) for length in range(1, 257)}) == 16
+    assert len({padded(length) for length in range(1, 257)}) == 14
 
 
 @pytest.mark.parametrize(("n_words", "length"), [(1, 8), (6, 8), (7, 16), (100, 24)])

@@ -48,10 +48,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with ThreadPoolExecutor(settings.threads, thread_name_prefix="recall") as executor:
-            app.state.executor = executor
+        with (
+            # One more than cores: inferences run in OpenVINO's threads, and a core would idle while one changes hands.
+            ThreadPoolExecutor(settings.threads + 1, thread_name_prefix="encode") as encoding,
+            # Fewer than cores: a search is many short calls, and threads that do so only wait for each other's.
+            ThreadPoolExecutor(max(1, settings.threads // 2), thread_name_prefix="search") as searching,
+        ):
             app.state.users = _users(settings)
-            app.state.pipelines = Pipelines(settings, executor, app.state.users)
+            app.state.pipelines = Pipelines(settings, encoding, searching, app.state.users)
             app.state.live_items = LiveItems(_live_store(settings), poll_seconds=_LIVE_POLL_SECONDS)
             app.state.swapper = _swapper(settings, app.state, take_engine(), load)
             try:

@@ -19,13 +19,14 @@ class Pipelines:
 
     Args:
         settings: Limits, Redis.
-        executor: Where they encode and search.
+        encoding: Where they encode.
+        searching: Where they search.
         users: What is known of users.
     """
 
-    def __init__(self, settings: ServiceSettings, executor: Executor, users: UserState) -> None:
+    def __init__(self, settings: ServiceSettings, encoding: Executor, searching: Executor, users: UserState) -> None:
         self._settings = settings
-        self._executor = executor
+        self._encoding, self._searching = encoding, searching
         self._users = users
         # Keys hold the vector space, so vectors of the old encoder are harmless to the new one.
         self._memory = MemoryCache(settings.cache_entries)
@@ -58,7 +59,7 @@ class Pipelines:
 
     def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
         max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
-        return RecallPipeline(engine, vectors, self._executor, self._users, max_sought=max_sought)
+        return RecallPipeline(engine, vectors, self._searching, self._users, max_sought=max_sought)
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim
@@ -73,7 +74,7 @@ class Pipelines:
             engine.encoder.encode_user,
             namespace=engine.namespace,
             dim=dim,
-            executor=self._executor,
+            executor=self._encoding,
             memory=self._memory,
             remote=self._redis.get(dim),
             max_waiting=self._settings.max_waiting_texts,

@@ -207,7 +207,7 @@ class FusedMatching:
         found = self.side.parts(tokens)
         parts = Parts(
             *(
-                scale(part, covariance)
+                scale(part, covariance) if part.any() else part
                 for part, covariance in zip(
                     (found.zero_shot, found.behaviour, found.tower, found.popularity), self.covariances, strict=True
                 )

@@ -1,8 +1,8 @@
-"""The encoder's graph, compiled: once for texts of any length, and once more for each of the lengths that come most.
+"""The encoder's graph, compiled: once for texts of any length, and once more for the length that comes most.
 
 Where lengths change from text to text, OpenVINO prepares each kernel anew, which takes a third of an inference of a
-small encoder. A form of a fixed length has nothing to prepare; it costs memory, so there are few, and none of large
-graphs, where preparing is little beside computing.
+small encoder. A form of a fixed length has nothing to prepare; it costs memory (50 MB of the default encoder), so there
+is one, and none of large graphs, where preparing is little beside computing.
 """
 
 import logging
@@ -22,7 +22,7 @@ from models.word_table import WORDS, take_out_words
 
 _log = logging.getLogger(__name__)
 
-_MAX_FIXED = 2
+_MAX_FIXED = 1
 _FIXED_AFTER = 256  # texts of one length, alone: fewer are no habit
 _LARGE_GRAPH = 32_000_000  # bytes of constants, words aside
 

@@ -46,7 +46,7 @@ class ItemIndex:
     ) -> None:
         self._index = index
         self._reduction = reduction
-        self._vectors = np.asarray(vectors)  # a memory map's own class makes each slice slower
+        self._vectors = np.ascontiguousarray(vectors, np.float32)  # a memory map's own class makes each slice slower
         self.kind: IndexKind = kind
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class ItemIndex:
     def _refine(self, reduction: Reduction, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with those vectors whose reduced form scores best."""
         rows = _best(reduction.scores(query), n_compared(k), eligible)
-        rows, scores = _ordered(rows, self._vectors.take(rows, axis=0) @ query)
+        rows, scores = _ordered(rows, _inner_products(self._vectors, rows, query))
         return rows[:k], scores[:k]
 
     def _scan(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
@@ -210,6 +210,15 @@ def _best(scores: Vector, k: int, eligible: Mask | None) -> Rows:
     threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
     rows = np.flatnonzero(scores >= threshold)
     return rows if eligible is None else rows[eligible[rows]]
+
+
+def _inner_products(vectors: Matrix, rows: Rows, query: Vector) -> Vector:
+    """Returns the query's inner product with some of the vectors, shape `(len(rows),)`, none of which is copied."""
+    found, query = np.empty(len(rows), np.float32), np.ascontiguousarray(query, np.float32)
+    rows = np.ascontiguousarray(rows, np.int64)
+    pointers = (faiss.swig_ptr(array) for array in (found, query, vectors, rows))
+    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    return found
 
 
 def _ordered(rows: Rows, scores: Vector) -> tuple[Rows, Vector]:

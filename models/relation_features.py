@@ -58,11 +58,11 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
     features = np.zeros((len(items), N_FEATURES), np.float32)
     features[:, 0] = scores
     features[:, 1] = zero_shot @ parts.zero_shot[0]
-    features[:, 2] = _compress(behaviour @ parts.behaviour[0], 1.0)
     features[:, 3] = tower @ parts.tower[0]
     features[:, 4] = popularity[:, 0]
     newest = slice(-_NEWEST, None)
-    if len(tokens.weights):
+    if len(tokens.weights):  # who consumed nothing has no behaviour either
+        features[:, 2] = _compress(behaviour @ parts.behaviour[0], 1.0)
         _by_history(features[:, 5:12], tokens, zero_shot, behaviour, tower)
         near = asked.neighbours.between(tokens.rows[newest], rows)
         fade = _fade(len(near))

@@ -67,7 +67,7 @@ async def test_an_app_starts_again_after_it_stopped(store):
     for _ in range(2):
         async with running(app) as client:
             assert (await ask(client, "boots"))["cache"] == "miss"
-        assert app.state.executor._shutdown
+        assert app.state.swapper.pipeline._executor._shutdown
 
 
 async def test_stopping_waits_for_what_nobody_waits_for_any_more(engine, encoder):
@@ -91,7 +91,8 @@ async def test_settings_reach_their_places(engine, server):
     async with running(app):
         pipeline = app.state.swapper.pipeline
         assert isinstance(pipeline, RecallPipeline)
-        assert app.state.executor._max_workers == 3
+        assert pipeline.vectors._executor._max_workers == 4  # of inferences, one more than cores
+        assert pipeline._executor._max_workers == 1  # of searches, half as many
         assert pipeline.vectors._memory.max_entries == 7
         assert pipeline.vectors._max_waiting == 9
         assert app.state.pipelines.redis(engine)._timeout_seconds == 1.234

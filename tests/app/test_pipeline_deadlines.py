@@ -1,6 +1,7 @@
 """What a request does when its time is up, stage by stage."""
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -31,17 +32,36 @@ async def test_time_that_is_up_while_encoding_is_a_504_and_the_vector_is_kept(mo
     assert answer["degraded"] == []
 
 
-async def test_time_that_is_up_while_waiting_for_a_thread_is_a_504_at_once(moody, encoder):
-    """The only thread is busy; whoever has a deadline doesn't wait for it."""
+async def test_time_that_is_up_while_waiting_for_a_thread_is_a_504_at_once(engine):
+    """The only thread that searches is busy; whoever has a deadline doesn't wait for it."""
+    busy, gate = threading.Event(), threading.Event()
+
+    class HeldUp(Recaller):
+        def search(self, query: UserQuery, *, size: int) -> Pool:
+            busy.set()
+            assert gate.wait(10)
+            return super().search(query, size=size)
+
+    async with serving(replace(engine, recaller=HeldUp(engine.artifact)), threads=1) as client:
+        slow = asyncio.create_task(ask(client, text=TEXT))
+        while not busy.is_set():
+            await asyncio.sleep(0.001)
+        response = await client.post("/recall", json={"history": ["hike-boots"], "timeout_ms": 20})
+        assert_problem(response, 504, "deadline_exceeded")
+        assert not slow.done()
+        gate.set()
+        assert (await slow)["fallback"] is None
+
+
+async def test_a_history_alone_is_answered_while_the_encoder_is_busy(moody, encoder):
     encoder.gate.clear()
     slow = asyncio.create_task(ask(moody, text=TEXT))
     while not encoder.encoded:
         await asyncio.sleep(0.001)
-    response = await moody.post("/recall", json={"history": ["hike-boots"], "timeout_ms": 20})
-    assert_problem(response, 504, "deadline_exceeded")
+    assert (await ask(moody, history=["hike-boots"]))["candidates"]
     assert not slow.done()
     encoder.gate.set()
-    assert (await slow)["fallback"] is None
+    await slow
 
 
 async def test_time_that_is_up_after_the_search_skips_the_head(engine, monkeypatch):

@@ -53,28 +53,28 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
         scores: Their recall scores, shape `(n,)`.
     """
     tokens, parts = asked.tokens, asked.parts
-    ends = np.cumsum([part.shape[1] for part in (parts.zero_shot, parts.behaviour, parts.tower)])
-    zero_shot, behaviour, tower, popularity = np.split(items, ends, axis=1)
-    features = np.zeros((len(items), N_FEATURES), np.float32)
-    features[:, 0] = scores
-    features[:, 1] = zero_shot @ parts.zero_shot[0]
-    features[:, 3] = tower @ parts.tower[0]
-    features[:, 4] = popularity[:, 0]
+    d0, d1, d2 = (part.shape[1] for part in (parts.zero_shot, parts.behaviour, parts.tower))
+    zero_shot, behaviour, tower = items[:, :d0], items[:, d0 : d0 + d1], items[:, d0 + d1 : d0 + d1 + d2]
+    found = np.zeros((N_FEATURES, len(items)), np.float32)  # a feature is written at once
+    found[0] = scores
+    found[1] = zero_shot @ parts.zero_shot[0]
+    found[3] = tower @ parts.tower[0]
+    found[4] = items[:, -1]
     newest = slice(-_NEWEST, None)
     if len(tokens.weights):  # who consumed nothing has no behaviour either
-        features[:, 2] = _compress(behaviour @ parts.behaviour[0], 1.0)
-        _by_history(features[:, 5:12], tokens, zero_shot, behaviour, tower)
+        found[2] = _compress(behaviour @ parts.behaviour[0], 1.0)
+        _by_history(found[5:12], tokens, zero_shot, behaviour, tower)
         near = asked.neighbours.between(tokens.rows[newest], rows)
         fade = _fade(len(near))
-        features[:, 12], features[:, 13] = (fade[:, None] * near).max(axis=0), near[-1]
-        features[:, 14] = _compress(fade @ near, _TOGETHER_STRETCH)
+        found[12], found[13] = (fade[:, None] * near).max(axis=0), near[-1]
+        found[14] = _compress(fade @ near, _TOGETHER_STRETCH)
     if len(tokens.texts[0]):
-        features[:, 15] = (tokens.texts[0][newest] @ zero_shot.T).max(axis=0)
-        features[:, 16] = (tokens.texts[1][newest] @ tower.T).max(axis=0)
-    features[:, 17], features[:, 18] = _beside_the_first(asked.neighbours, rows, scores)
-    features[:, 19] = np.log1p(len(tokens.weights))
-    features[:, 20] = np.log1p(tokens.n_words)
-    return features
+        found[15] = (tokens.texts[0][newest] @ zero_shot.T).max(axis=0)
+        found[16] = (tokens.texts[1][newest] @ tower.T).max(axis=0)
+    found[17], found[18] = _beside_the_first(asked.neighbours, rows, scores)
+    found[19] = np.log1p(len(tokens.weights))
+    found[20] = np.log1p(tokens.n_words)
+    return found.T
 
 
 def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Matrix, tower: Matrix) -> None:
@@ -83,9 +83,9 @@ def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Mat
     fade = _fade(len(meaning))
     together = tokens.items[1][newest] @ behaviour.T
     related = tokens.items[2][newest] @ tower.T
-    found[:, 0], found[:, 1], found[:, 2] = meaning.max(axis=0), meaning[-1], fade @ meaning / fade.sum()
-    found[:, 3], found[:, 4] = _compress(np.stack([together.max(axis=0), together[-1]]), _STRETCH)
-    found[:, 5], found[:, 6] = related.max(axis=0), related[-1]
+    found[0], found[1], found[2] = meaning.max(axis=0), meaning[-1], fade @ meaning / fade.sum()
+    found[3:5] = _compress(np.stack([together.max(axis=0), together[-1]]), _STRETCH)
+    found[5], found[6] = related.max(axis=0), related[-1]
 
 
 def _beside_the_first(neighbours: Neighbours, rows: Rows, scores: Vector) -> tuple[Vector, Vector]:

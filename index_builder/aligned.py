@@ -35,5 +35,5 @@ class Aligned:
         return self._to_new[found]
 
     def _translated(self, case: Case) -> Case:
-        history = self._to_live[case.history]
-        return replace(case, history=history[history >= 0])
+        history, barred = self._to_live[case.history], self._to_live[case.barred]
+        return replace(case, history=history[history >= 0], barred=barred[barred >= 0])

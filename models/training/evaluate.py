@@ -6,7 +6,6 @@ Who ranks and how it was fitted is the caller's business; `hold_out` gives it th
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from models.training.evaluation import (
     TaskResult,
 )
 from models.training.interactions import Interactions
-from models.training.judge import CUTOFFS, judge, rank_by_scores, slices
+from models.training.judge import CUTOFFS, Ranker, cold_among_cold, judge, rank_by_scores, slices
 from models.training.popularity_bands import band_shares, bands_of
 from models.training.split import TASKS, Case, Split, Task, split
 from models.types import Matrix, Rows, Vector
@@ -37,13 +36,7 @@ _USERS_SHARE = 0.2
 _MAX_CASES = 10_000
 _CURVE = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 70, 100)
 _DEPTH = max(CUTOFFS)
-
-
-class Ranker(Protocol):
-    """A way of ranking that gives a list to each case."""
-
-    def rank(self, cases: Sequence[Case], k: int) -> Rows:
-        """Returns the k best items of each case, its history left out, shape `(n_cases, k)`; -1 fills short lists."""
+COLD = "cold items among cold items"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +163,8 @@ def pool_of(ranker: Ranker, cases: Sequence[Case], *, k: int, size: int) -> Pool
         k: Candidates that are asked for.
         size: Of the pool.
     """
-    hits = metrics.hits_of(ranker.rank(cases, size), [case.targets for case in cases])
-    found = np.minimum(hits.sum(axis=1), k) / np.array([min(k, len(case.targets)) for case in cases])
+    hits, n_relevant = _found(ranker.rank(cases, size), cases)
+    found = np.minimum(hits.sum(axis=1), k) / np.minimum(k, n_relevant)
     return PoolFacts(k=k, size=size, recall=float(found.mean()))
 
 
@@ -249,24 +242,35 @@ class Evaluator:
         ranked = contender.rankers[task].rank(cases, _DEPTH)
         judged = judge(ranked, cases, popularity=self._exam.popularity, embeddings=self._exam.embeddings)
         self._recall[contender.name, task] = judged.recall
-        hits = metrics.hits_of(ranked, [case.targets for case in cases])
-        n_relevant = np.array([len(case.targets) for case in cases])
+        hits, n_relevant = _found(ranked, cases)
         tuned = contender.tuned.get(task)
         return TaskResult(
             figures=judged.figures,
             curve={k: float(metrics.recall_at(hits, n_relevant, k).mean()) for k in _CURVE},
-            slices={
-                name: SliceResult(
-                    n_cases=int(mask.sum()),
-                    recall={k: float(values[mask].mean()) for k, values in judged.recall.items()},
-                )
-                for name, mask in slices(cases, self._exam.popularity).items()
-            },
+            slices=self._slices(contender.rankers[task], cases, judged.recall),
             popularity=band_shares(self._bands, ranked[:, :COMPARED_AT]),
             setting={} if tuned is None else {**tuned.setting, "decay": tuned.decay},
             validation=None if tuned is None else tuned.validation,
             trials=None if tuned is None else tuned.trials,
         )
+
+    def _slices(
+        self, ranker: Ranker, cases: Sequence[Case], recall: Mapping[int, metrics.PerUser]
+    ) -> dict[str, SliceResult]:
+        found = {
+            name: SliceResult(n_cases=int(mask.sum()), recall={k: float(recall[k][mask].mean()) for k in recall})
+            for name, mask in slices(cases, self._exam.popularity).items()
+        }
+        if cold := cold_among_cold(cases, self._exam.popularity):
+            hits, n_relevant = _found(ranker.rank(cold, _DEPTH), cold)
+            means = {k: float(metrics.recall_at(hits, n_relevant, k).mean()) for k in CUTOFFS}
+            found[COLD] = SliceResult(n_cases=len(cold), recall=means)
+        return found
+
+
+def _found(ranked: Rows, cases: Sequence[Case]) -> tuple[metrics.Hits, Rows]:
+    """Returns where right answers stand, and how many each case has."""
+    return metrics.hits_of(ranked, [case.targets for case in cases]), np.array([len(case.targets) for case in cases])
 
 
 def _cut(interactions: Interactions, held_out: Split) -> float | None:

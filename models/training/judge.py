@@ -1,7 +1,7 @@
 """Judging rankings: one table of figures for any way of ranking, over the same cases. No fitting here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,16 @@ class Scorer(Protocol):
         """Returns a score for each case and item, shape `(n_cases, n_items)`; bigger is better."""
 
 
+class Ranker(Protocol):
+    """A way of ranking that gives a list to each case."""
+
+    def rank(self, cases: Sequence[Case], k: int) -> Rows:
+        """Returns the k best items of each case, its history and what is barred left out, shape `(n_cases, k)`.
+
+        Lists that are shorter are filled with -1.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """How one way of ranking did.
@@ -36,13 +46,14 @@ class Judged:
 
 
 def rank_by_scores(scorer: Scorer, cases: Sequence[Case], k: int) -> Rows:
-    """Returns the k best items of each case, the history left out, shape `(n_cases, k)`; -1 fills short lists."""
+    """Returns the k best items of each case, as `Ranker.rank` does."""
     ranked = []
     for start in range(0, len(cases), _BATCH):
         batch = cases[start : start + _BATCH]
         scores = np.array(scorer.scores(batch), np.float32)
         for row, case in zip(scores, batch, strict=True):
             row[case.history] = -np.inf
+            row[case.barred] = -np.inf
         ranked.append(best_rows(scores, k))
     return np.concatenate(ranked)
 
@@ -103,3 +114,17 @@ def slices(cases: Sequence[Case], popularity: Vector) -> dict[str, NDArray[np.bo
         "history 4+": length >= 4,
     }
     return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def cold_among_cold(cases: Sequence[Case], popularity: Vector) -> list[Case]:
+    """Returns the cases with a cold target, asked for those alone with every warm item barred.
+
+    What a ranking knows of items without users in the past shows here: among all items the warm ones crowd them out.
+    """
+    warm = np.flatnonzero(popularity > 0)
+    found = []
+    for case in cases:
+        targets = case.targets[popularity[case.targets] == 0]
+        if len(targets):
+            found.append(replace(case, targets=targets, barred=warm))
+    return found

@@ -34,7 +34,7 @@ class Served:
                 texts=self._text_vectors(case),
                 history=case.history,
                 weights=np.ones(len(case.history), np.float32),
-                excluded=np.unique(case.history),
+                excluded=np.union1d(case.history, case.barred),
                 k=k,
             )
             found = self._recaller.recall(query, rescore=self._rescore).rows

@@ -10,7 +10,7 @@ user and not of one target: it is a stated need, and may be used.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
 
@@ -58,6 +58,7 @@ class Case:
         texts: Written before, oldest first.
         targets: The right answers, distinct, none of them in the history.
         is_new_user: The past has no event of this user.
+        barred: Rows that can't be answered either, beside the history.
     """
 
     user: int
@@ -66,6 +67,7 @@ class Case:
     texts: tuple[str, ...]
     targets: Rows
     is_new_user: bool
+    barred: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,7 @@
 """The live artifact's rows are not tonight's: ids say which is which."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from index_builder.aligned import Aligned
@@ -23,6 +25,13 @@ def test_rows_are_translated_both_ways() -> None:
     (expected,) = Served(LIVE, TEXTS, rescore=True).rank([case([3, 7])], 5)
     (found,) = Aligned(LIVE, tonight, TEXTS).rank([case([of_live[3], of_live[7]])], 5)
     assert [int(order[row]) for row in found] == expected.tolist()
+
+
+def test_what_is_barred_is_translated_too() -> None:
+    tonight = list(reversed(LIVE.item_ids))
+    barred = replace(case([0]), barred=np.array([1, 2]))
+    (found,) = Aligned(LIVE, tonight, TEXTS).rank([barred], 12)
+    assert sorted(found.tolist()) == [-1, -1, -1, *range(3, 12)]
 
 
 def test_an_item_that_is_gone_takes_its_place_and_is_nobodys() -> None:

@@ -174,6 +174,21 @@ def test_slices_add_up_to_the_whole() -> None:
     assert list(result.curve.values()) == sorted(result.curve.values())
 
 
+def test_cold_items_have_a_slice_among_themselves() -> None:
+    """Half of the catalogue is made cold; who never finds a right answer doesn't find a cold one either."""
+    exam = exam_of(World())
+    cold = np.arange(80) % 2 == 0
+    exam = replace(exam, popularity=np.where(cold, 0, exam.popularity).astype(np.float32))
+    evaluator = Evaluator(exam)
+    found = [
+        evaluator.add(contender(name, ranker, exam)).tasks["history"].slices["cold items among cold items"]
+        for name, ranker in (("oracle", Oracle()), ("wrong", Wrong()))
+    ]
+    n_cases = sum(bool(cold[case.targets].any()) for case in exam.cases["history"])
+    assert [(one.n_cases, one.recall[10]) for one in found] == [(n_cases, 1), (n_cases, 0)]
+    assert "cold items among cold items" not in evaluated(World(), "popularity")[0].rankers[0].tasks["text"].slices
+
+
 def test_the_hardest_baseline_is_the_best_on_the_test() -> None:
     evaluation, evaluator = evaluated(World(), "popularity", "EASE", "zero-shot", "plain L3AE")
     figures = {ranker.name: ranker.tasks["history"].figures["recall@50"] for ranker in evaluation.rankers}

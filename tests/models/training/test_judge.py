@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.training.judge import best_rows, judge, rank_by_scores, slices
+from models.training.judge import best_rows, cold_among_cold, judge, rank_by_scores, slices
 from models.training.split import Case
 from models.types import Matrix
 
@@ -49,3 +49,10 @@ def test_slices_by_user_item_and_history() -> None:
     assert masks["cold user, warm item"].tolist() == [False, False, True]
     assert masks["history 4+"].tolist() == [False, True, False]
     assert "cold user, cold item" not in masks
+
+
+def test_cold_items_are_asked_for_among_cold_ones() -> None:
+    popularity = np.array([5, 0, 3, 0, 0, 2], np.float32)
+    (asked,) = cold_among_cold([case([0], [1, 2]), case([1], [2])], popularity)
+    assert (asked.targets.tolist(), asked.barred.tolist()) == ([1], [0, 2, 5])
+    assert rank_by_scores(ByPopularity(), [asked], 4).tolist() == [[1, 3, 4, -1]]

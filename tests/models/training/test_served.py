@@ -28,6 +28,13 @@ def test_texts_and_history_make_the_query_and_the_history_is_left_out() -> None:
     assert ranked.tolist() == expected[:10]
 
 
+def test_what_is_barred_is_no_answer() -> None:
+    asked = replace(case([1], ("Hello!",)), barred=np.arange(20))
+    (ranked,) = Served(memory_artifact(VECTORS), ENCODINGS, rescore=True).rank([asked], 12)
+    assert sorted(ranked[:10].tolist()) == list(range(20, 30))
+    assert set(ranked[10:].tolist()) == {-1}
+
+
 def test_short_lists_are_filled() -> None:
     (ranked,) = Served(memory_artifact(VECTORS), ENCODINGS, rescore=True).rank([case([1], ())], 40)
     assert sorted(ranked[:29].tolist()) == [row for row in range(30) if row != 1]

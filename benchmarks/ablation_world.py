@@ -1,0 +1,88 @@
+"""What an ablation is judged on: the past without its newest part, that part's cases, features by text recipe."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from index_builder.config import BuildConfig, TextConfig, load_config
+from index_builder.contents import text_recipe
+from index_builder.encode import cores, encode_items, prepare_encoder
+from index_builder.inputs import read_inputs
+from index_builder.learn import first_words
+from index_builder.user_texts import clean_texts, encode_users
+from models.artifact import ENCODER
+from models.encoder import load_encoder
+from models.errors import ConfigError, DataError
+from models.training.baselines.base import draw
+from models.training.evaluate import past_and_future
+from models.training.features import EncodedTexts, Features, make_features
+from models.training.interactions import Interactions
+from models.training.split import TASKS, Case, Task, split
+
+_SEED = 0
+_MAX_CASES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A data set of which the test is left out.
+
+    Attributes:
+        config: Of the data.
+        folder: For encoders.
+        past: What is fitted on.
+        cases: What judges.
+        task: Theirs.
+    """
+
+    config: BuildConfig
+    folder: Path
+    past: Interactions
+    cases: list[Case]
+    task: Task
+    _known: dict[TextConfig, Features] = field(default_factory=dict)
+
+    def features(self, *, strip_punctuation: bool = False, stop_words: str | None = None) -> Features:
+        """Returns the features that a text recipe gives; they are made once."""
+        text = TextConfig(strip_punctuation=strip_punctuation, stop_words=stop_words)
+        if text not in self._known:
+            self._known[text] = self._make(text)
+        return self._known[text]
+
+    def _make(self, text: TextConfig) -> Features:
+        recipe = text_recipe(text)
+        folder = self.folder / f"encoder-{len(self._known)}"
+        folder.mkdir()
+        inputs = read_inputs(self.config.model_copy(update={"text": text}), recipe, rejects=folder / "rejects")
+        item_texts = [item.text for item in inputs.catalogue.items]
+        facts, load = prepare_encoder(self.config.encoder, recipe, folder, texts=item_texts, parent=None)
+        items = encode_items(item_texts, facts, load=load, parent=None).embeddings
+        clean, own = clean_texts(self.past, recipe), first_words(item_texts)
+        encoder = load_encoder(folder / ENCODER, facts.run_by(facts.reference), cores())
+        encoded, _ = encode_users([*clean.values(), *own], encoder, facts.dim, parent=None)
+        return make_features(item_texts, items, EncodedTexts(clean, encoded.embeddings, own), seed=_SEED)
+
+
+def read_world(toml: Path, folder: Path, task: str) -> World:
+    """Reads a data set and keeps its future away.
+
+    Args:
+        toml: Names the data.
+        folder: For what is made on the way.
+        task: "history" or "text".
+
+    Raises:
+        ConfigError: There are no interactions, or the task is no such thing.
+        DataError: They leave nothing to validate on.
+    """
+    config = load_config(toml)
+    if task not in TASKS:
+        raise ConfigError(f"the task {task!r} is none of {', '.join(TASKS)}")
+    found: Task = "text" if task == "text" else "history"
+    inputs = read_inputs(config, text_recipe(config.text), rejects=folder / "rejects")
+    if inputs.interactions is None:
+        raise ConfigError(f"{toml} has no [interactions]: nothing is learnt, so nothing can be left out of it")
+    held_out = split(past_and_future(inputs.interactions, seed=_SEED).past, seed=_SEED)
+    cases = draw(held_out.cases, found, _MAX_CASES, _SEED)
+    if not cases:
+        raise DataError(f"validation has {len(held_out.cases)} cases, none of the task {task!r}; ask for the other one")
+    return World(config, folder, held_out.past, cases, found)

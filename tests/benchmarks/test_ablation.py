@@ -1,0 +1,117 @@
+"""An ablation changes one thing, judges it on validation, and leaves everything as it was."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+
+from benchmarks.ablation import (
+    difference,
+    head_rows,
+    patched,
+    recalls,
+    variants,
+    whitened,
+    without_lexical,
+    without_words,
+)
+from benchmarks.ablation_world import World, read_world
+from benchmarks.head_losses import binary_cross_entropy, pairwise
+from models.errors import ConfigError
+from models.training import head
+from models.training.features import EncodedTexts, Features, make_features
+from models.training.fit_parts import fit_parts
+from models.training.split import Case
+from models.training.tower_module import TowerTraining
+from tests.index_builder.world_tables import write
+from tests.models.training import worlds
+
+
+@pytest.fixture
+def world(tmp_path: Path, tiny_model: Path) -> World:
+    section = f'[encoder]\nmodel = "{tiny_model}"\ndevice = "cpu"\n'
+    write(worlds.World(n_users=120), tmp_path, section)
+    return read_world(tmp_path / "recall.toml", tmp_path, "history")
+
+
+def features_of(items: np.ndarray) -> Features:
+    known = make_features(["a", "b"], items[:2], EncodedTexts({}, items[:0]), seed=0)
+    return replace(known, embeddings=items, text_vectors=np.hstack([items, np.zeros((len(items), 2), np.float32)]))
+
+
+def whole_without(features: Features) -> np.ndarray:
+    return np.hstack([features.embeddings, np.zeros_like(features.item_lexical)])
+
+
+def test_the_future_that_an_evaluation_asks_for_is_not_here(world: World) -> None:
+    known = worlds.World(n_users=120).interactions
+    assert known.times is not None
+    assert world.past.times is not None
+    assert world.past.times.max() < np.quantile(known.times, 0.9 * 0.9)
+    assert len(world.cases)
+
+
+def test_a_task_that_is_none_is_refused(tmp_path: Path) -> None:
+    write(worlds.World(n_users=40), tmp_path)
+    with pytest.raises(ConfigError, match="'histories' is none of history, text"):
+        read_world(tmp_path / "recall.toml", tmp_path, "histories")
+
+
+def test_every_constant_is_one_of_a_module_and_stands_again_afterwards() -> None:
+    for group in variants().values():
+        for variant in group:
+            before = [getattr(module, name) for module, name, _ in variant.constants]
+            with patched(variant.constants):
+                assert [getattr(module, name) for module, name, _ in variant.constants] != before or not before
+            assert [getattr(module, name) for module, name, _ in variant.constants] == before
+
+
+def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "_LEAST_POOLS", 1)
+    monkeypatch.setattr(head, "_EPOCHS", 1)
+    parts = fit_parts(world.past, world.features(), training=TowerTraining(epochs=1))
+    rows = list(head_rows(world, parts))
+    assert [row[0] for row in rows[1:]] == [
+        "no head",
+        "list-wise softmax, as shipped",
+        "pairwise",
+        "binary cross-entropy",
+    ]
+    assert len({row[1:5] for row in rows[2:]}) > 1
+    assert head.F is functional
+
+
+def test_losses_of_one_right_answer_are_what_their_names_say() -> None:
+    scores = torch.tensor([[2.0, -1.0, 0.5]])
+    wanted = torch.tensor([[0.0, 1.0, 0.0]])
+    expected = functional.binary_cross_entropy_with_logits(scores, wanted, reduction="sum")
+    assert -(wanted * binary_cross_entropy(scores, dim=-1)).sum() == pytest.approx(float(expected), abs=1e-5)
+    beats = functional.logsigmoid(torch.tensor([-3.0, 0.0, -1.5])).mean()
+    assert (wanted * pairwise(scores, dim=-1)).sum() == pytest.approx(float(beats), abs=1e-5)
+
+
+def test_whitened_embeddings_have_no_direction_that_leads() -> None:
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((400, 6)).astype(np.float32) * [9, 1, 1, 1, 1, 1]
+    spread = whitened(features_of(items)).embeddings.std(axis=0)
+    assert spread.max() < 1.2 * spread.min()
+
+
+def test_what_is_left_out_says_nothing(world: World) -> None:
+    features = world.features()
+    assert not without_words(features).item_terms.toarray().any()
+    assert np.abs(without_lexical(features).item_meaning() - whole_without(features)).max() < 2e-3
+
+
+def test_a_difference_of_nothing_is_nothing() -> None:
+    same = np.array([0.0, 0.5, 1.0])
+    assert difference(same, same) == "+0.0000 ± 0.0000"
+
+
+def test_recall_is_the_mean_over_cutoffs_with_the_history_left_out() -> None:
+    scores = np.array([[9.0, *np.arange(40, 0, -1)]], np.float32)
+    case = Case(0, "history", np.array([0]), (), np.array([15]), is_new_user=False)
+    assert recalls(scores, [case]).tolist() == [0.75]

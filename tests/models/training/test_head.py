@@ -1,9 +1,10 @@
 """Fitting the feature head: it finds an order that the recall score misses, and ships only where it helps."""
 
 import numpy as np
+import pytest
 
 from models.relation_features import N_FEATURES
-from models.training.head import Pools, fit_head
+from models.training.head import Pools, _no_worse, fit_head
 
 
 def pools(n_cases: int, *, told_by: int, noise: float, seed: int = 0) -> Pools:
@@ -41,6 +42,22 @@ def test_noise_is_not_shipped() -> None:
     right = np.where(np.arange(300)[:, None] % 2 == 0, shuffled, np.arange(40) == first)
     head, figures = fit_head(Pools(source.features, right, source.n_relevant, source.is_query))
     assert head is None or figures["shipped"]
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "expected"),
+    [
+        (0.02, 0.006, True),  # 1.4 standard errors at one cutoff, but a gain on the mean
+        (0.02, 0.02, False),  # a loss beyond chance at one cutoff
+        (-0.001, 0.0, False),  # within chance at each, but a loss on the mean
+        (0.0, 0.0, True),
+    ],
+)
+def test_one_cutoff_a_little_lower_by_chance_is_no_loss(gained: float, lost: float, expected: bool) -> None:
+    noise = np.tile([0.135, -0.135], 500)  # a standard error of .0043
+    before = {k: np.zeros(1_000) for k in (10, 20, 50, 100)}
+    after = {k: noise + gained for k in (10, 20, 50)} | {100: noise + (-lost if lost else gained)}
+    assert _no_worse(before, after, np.ones(1_000, np.bool_)) is expected
 
 
 def test_too_few_pools_fit_nothing_and_say_so() -> None:

@@ -125,7 +125,7 @@ def _means(recalls: dict[int, Matrix], group: Mask) -> dict[str, JsonValue]:
 def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
     """Returns whether a group of cases lost nothing: not on the mean over cutoffs, and at none beyond chance.
 
-    Of so many comparisons one is a standard error below zero more often than not, so two count as a loss.
+    Of eight comparisons one is often a standard error below zero by chance, so two errors count as a loss.
     """
     gains = {k: (after[k] - before[k])[group] for k in _CUTOFFS}
     lost = [gain.mean() < -2 * gain.std() / np.sqrt(len(gain)) for gain in gains.values()]

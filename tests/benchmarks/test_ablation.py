@@ -80,7 +80,7 @@ def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.Mon
         "pairwise",
         "binary cross-entropy",
     ]
-    assert len({row[1:5] for row in rows[2:]}) > 1
+    assert all(0 < float(recall) <= 1 for row in rows[1:] for recall in row[1:5])
     assert head.F is functional
 
 

@@ -27,9 +27,11 @@ def main() -> None:
 def _serve(settings: ServiceSettings) -> None:
     from app.engine import open_engine
     from app.factory import create_app
+    from app.memory import settle, share_heaps
     from app.telemetry import configure_logging
     from models.artifact_store import ArtifactStore
 
+    share_heaps()
     configure_logging(settings.log_level)
     # Opened before any server: inside one, a refusal is a traceback, and with workers exit code 0.
     engine = open_engine(ArtifactStore(settings.artifacts), threads=settings.threads)
@@ -39,6 +41,7 @@ def _serve(settings: ServiceSettings) -> None:
         return
     app = create_app(settings, engine=engine)
     del engine  # the app lets go of it once another artifact takes over
+    settle()
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 

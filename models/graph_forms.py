@@ -1,17 +1,19 @@
-"""The encoder's graph, compiled: once for texts of any length, and once more for the length that comes most.
+"""The encoder's graph, compiled: once for texts of any length, and twice more for the length that comes most.
 
 Where lengths change from text to text, OpenVINO prepares each kernel anew, which takes a third of an inference of a
-small encoder. A form of a fixed length has nothing to prepare; it costs memory (50 MB of the default encoder), so there
-is one, and none of large graphs, where preparing is little beside computing.
+small encoder. Forms of a fixed length have nothing to prepare: one runs on one core beside others, one runs alone on
+several cores. They cost memory (50 and 36 MB of the default encoder), so there is one such length, and none of large
+graphs, where preparing is little beside computing.
 """
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,17 @@ _log = logging.getLogger(__name__)
 _MAX_FIXED = 1
 _FIXED_AFTER = 256  # texts of one length, alone: fewer are no habit
 _LARGE_GRAPH = 32_000_000  # bytes of constants, words aside
+_TOGETHER = 4  # cores that share one short text at most: each layer waits for the slowest of them
+
+
+class _Form(NamedTuple):
+    """What a compiled form is for."""
+
+    length: int | None  # None: any
+    alone: bool
+
+
+_ANY = _Form(None, alone=False)
 
 
 class GraphForms:
@@ -42,9 +55,9 @@ class GraphForms:
         self._config = dict(config)
         self._graph = ov.Core().read_model(path)
         self._words = take_out_words(self._graph)
-        self._any_length = self._compile(self._graph)
-        self._fixed: dict[int, Any] = {}
+        self._forms: dict[_Form, Any] = {_ANY: self._compile(self._graph, self._config)}
         self._local = threading.local()
+        self._running, self._lock = 0, threading.Lock()
         self._seen: Counter[int] = Counter()
         self._room = _MAX_FIXED if self._words and _constant_bytes(self._graph) < _LARGE_GRAPH else 0
         self._compiler = ThreadPoolExecutor(1, "fixed-form")
@@ -56,31 +69,45 @@ class GraphForms:
             inputs: As `graph_inputs` makes them, each of shape `(n, length)`.
         """
         n, length = inputs["input_ids"].shape
-        form = length if n == 1 and length in self._fixed else None
-        if n == 1 and form is None and self._room:
-            self._count(length)
         read = self._words.beside(inputs) if self._words else inputs
-        found = self._request(form).infer(read, share_inputs=True, share_outputs=True)
-        return np.array(found[0], np.float32)  # a copy: the next inference writes into the same place
+        with self._beside() as others:
+            form = _Form(length, alone=not others) if n == 1 else _ANY
+            if form not in self._forms:
+                form = _ANY
+                if n == 1 and self._room:
+                    self._count(length)
+            found = self._request(form).infer(read, share_inputs=True, share_outputs=True)
+            return np.array(found[0], np.float32)  # a copy: the next inference writes into the same place
 
     @property
     def fixed(self) -> Set[int]:
-        """The lengths that have a form of their own."""
-        return frozenset(self._fixed)
+        """The lengths that have forms of their own."""
+        return frozenset(form.length for form in self._forms if form.length is not None)
 
     def settle(self) -> None:
-        """Waits for the form that is being compiled."""
+        """Waits for the forms that are being compiled."""
         self._compiler.submit(lambda: None).result()
 
-    def _request(self, form: int | None) -> Any:  # noqa: ANN401  # openvino ships no types
+    @contextmanager
+    def _beside(self) -> Iterator[int]:
+        """Yields how many other inferences are running, and counts as one of them."""
+        with self._lock:
+            others = self._running
+            self._running += 1
+        try:
+            yield others
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _request(self, form: _Form) -> Any:  # noqa: ANN401  # openvino ships no types
         """Returns this thread's inference request for a form."""
         requests = getattr(self._local, "requests", None)
         if requests is None:
             requests = self._local.requests = {}
         request = requests.get(form)
         if request is None:
-            graph = self._any_length if form is None else self._fixed[form]
-            request = requests[form] = graph.create_infer_request()
+            request = requests[form] = self._forms[form].create_infer_request()
         return request
 
     def _count(self, length: int) -> None:
@@ -93,10 +120,14 @@ class GraphForms:
         graph = self._graph.clone()
         dim = {WORDS: [1, length, self._words.shape[1]]} if self._words else {}
         graph.reshape({value.any_name: dim.get(value.any_name, [1, length]) for value in graph.inputs})
-        self._fixed[length] = self._compile(graph)
+        beside = alone = self._compile(graph, self._config)
+        threads = min(self._config["INFERENCE_NUM_THREADS"], _TOGETHER)
+        if threads > 1:
+            alone = self._compile(graph, {**self._config, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads})
+        self._forms |= {_Form(length, alone=True): alone, _Form(length, alone=False): beside}
 
-    def _compile(self, graph: Any) -> Any:  # noqa: ANN401  # openvino ships no types
-        return ov.Core().compile_model(graph, "CPU", self._config)
+    def _compile(self, graph: Any, config: Mapping[str, Any]) -> Any:  # noqa: ANN401  # openvino ships no types
+        return ov.Core().compile_model(graph, "CPU", config)
 
 
 def _warn(work: Future[None]) -> None:

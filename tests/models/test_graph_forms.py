@@ -1,6 +1,7 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ def test_a_length_that_comes_often_gets_a_form_that_answers_alike(forms: GraphFo
     np.testing.assert_allclose(_ask(forms, tiny, "tea"), first, atol=1e-6)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_text_alone_has_all_cores_and_one_beside_others_one(alone: bool, forms: GraphForms, tiny: Prepared) -> None:
+    first = _ask(forms, tiny, "tea")
+    for _ in range(3):
+        _ask(forms, tiny, "tea")
+    forms.settle()
+    for form in [form for form in forms._forms if form != (8, alone)]:
+        del forms._forms[form]  # whoever takes another fails
+    with nullcontext() if alone else forms._beside():
+        np.testing.assert_allclose(_ask(forms, tiny, "tea"), first, atol=1e-6)
+
+
 def test_only_the_first_habit_counts(forms: GraphForms, tiny: Prepared) -> None:
     for text in _TEXTS * 4:
         _ask(forms, tiny, text)
@@ -77,7 +90,7 @@ def test_threads_get_their_own_answers_while_forms_come(forms: GraphForms, tiny:
 def test_a_form_that_fails_is_reported_and_missed_by_nobody(
     forms: GraphForms, tiny: Prepared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(graph: object) -> None:
+    def fail(graph: object, config: object) -> None:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(forms, "_compile", fail)

@@ -106,7 +106,7 @@ def _finds_enough(index: ItemIndex, queries: Matrix) -> bool:
 
 def _by_history(interactions: Interactions, learnt: Learnt, rng: np.random.Generator) -> list[KnownUser]:
     side = learnt.matching.side
-    no_texts = np.empty((0, len(side.projection) + side.tower.facts.dim + 1), np.float32)
+    no_texts = np.empty((0, len(side.projection) + side.tower.facts.width + 1), np.float32)
     drawn = rng.permutation(len(interactions.user_ids))[:_QUERIES]
     histories = [interactions.items[interactions.users == user] for user in drawn]
     return [KnownUser(no_texts, rows, np.ones(len(rows), np.float32)) for rows in histories]

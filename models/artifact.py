@@ -18,7 +18,7 @@ from models.encoder import PROBE_COSINES, Encoder
 from models.errors import ArtifactCorruptError, ArtifactError, ArtifactMismatchError, ArtifactMissingError
 from models.fused import FusedFacts
 from models.item_index import ItemIndex, load_index
-from models.learnt import LEARNT_FILES, Learnt, load_learnt
+from models.learnt import LEARNT_FILES, TEXT_NEIGHBOUR_FILES, Learnt, load_learnt
 from models.manifest import FileFacts, Manifest, parse_manifest
 from models.relation_head import RelationHead, load_head
 from models.types import JsonValue, Matrix, Vector
@@ -165,7 +165,9 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def _check_files(folder: Path, manifest: Manifest, checked: Mapping[FileStamp, str]) -> dict[FileStamp, str]:
-    needed = _ALWAYS | LEARNT_FILES if isinstance(manifest.matching, FusedFacts) else _ALWAYS
+    # Artifacts of before there were text neighbours have none.
+    learnt = LEARNT_FILES - {*TEXT_NEIGHBOUR_FILES} if isinstance(manifest.matching, FusedFacts) else set()
+    needed = _ALWAYS | learnt
     if unlisted := sorted(needed - manifest.files.keys()):
         raise ArtifactMismatchError(f"{MANIFEST} lists no {', '.join(unlisted)}; rebuild the artifact")
 

@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.few_rows import product
 from models.neighbours import Neighbours
 from models.tower import Tower, TowerFacts
 from models.types import Matrix, Rows, Vector
+from models.user_text_neighbours import Alike, UserTextNeighbours
 
 _NEAR_ZERO = 1e-12
 FEW_WORDS = 20
@@ -130,6 +132,7 @@ class UserSide:
         zero_shot_items: The items' zero-shot part, shape `(n_items, d₀)`.
         tower_items: The items' tower part, shape `(n_items, d₂)`.
         neighbours: Which items are consumed together.
+        text_neighbours: What users wrote and consumed.
     """
 
     decay: float
@@ -139,6 +142,7 @@ class UserSide:
     zero_shot_items: Matrix
     tower_items: Matrix
     neighbours: Neighbours
+    text_neighbours: UserTextNeighbours
 
     def tokens(self, user: KnownUser) -> Tokens:
         """Returns the user's texts and items one by one."""
@@ -146,7 +150,7 @@ class UserSide:
         meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:-1]
         consumed = (self.zero_shot_items[user.history], self.history_factors[user.history])
         return Tokens(
-            texts=((meaning @ self.projection).astype(np.float32), self.tower.texts(meaning, words)),
+            texts=(product(meaning, self.projection), self.tower.texts(meaning, words)),
             items=(*consumed, self.tower_items[user.history]),
             rows=user.history,
             weights=user.weights,
@@ -174,12 +178,14 @@ class Asked:
         parts: Scaled but unweighted, each of shape `(1, d)`.
         tokens: Texts and items one by one.
         neighbours: Which items are consumed together.
+        alike: The users who wrote most alike.
     """
 
     vector: Vector
     parts: Parts
     tokens: Tokens
     neighbours: Neighbours
+    alike: Alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,7 +228,8 @@ class FusedMatching:
             tower=weights.tower * parts.tower,
             popularity=weights.popularity * parts.popularity,
         )
-        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours)
+        alike = self.side.text_neighbours.nearest(tokens.texts[0])
+        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours, alike)
 
     def _weights(self, tokens: Tokens) -> PartWeights:
         if tokens.weights.any():

@@ -5,6 +5,7 @@ Large arrays are npy files, so that they are memory-mapped and shared between pr
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -19,11 +20,16 @@ from models.lexical import Lexicon
 from models.neighbours import Neighbours
 from models.tower import Tower, tensor_shapes
 from models.types import Matrix
+from models.user_text_neighbours import UserTextNeighbours, nobody_wrote
 
 ITEM_VECTORS = "item_vectors.npy"
 HISTORY_FACTORS = "history_factors.npy"
 NEIGHBOURS = "neighbours.npy"
 NEIGHBOUR_COSINES = "neighbour_cosines.npy"
+TEXT_NEIGHBOURS = "text_neighbours.npy"
+TEXT_NEIGHBOUR_STARTS = "text_neighbour_starts.npy"
+TEXT_NEIGHBOUR_ITEMS = "text_neighbour_items.npy"
+TEXT_NEIGHBOUR_FILES = (TEXT_NEIGHBOURS, TEXT_NEIGHBOUR_STARTS, TEXT_NEIGHBOUR_ITEMS)
 MATCHING = "matching.safetensors"
 LEXICON = "lexicon.json"
 TERM_VECTORS = "term_vectors.npy"
@@ -35,6 +41,7 @@ LEARNT_FILES = frozenset(
         HISTORY_FACTORS,
         NEIGHBOURS,
         NEIGHBOUR_COSINES,
+        *TEXT_NEIGHBOUR_FILES,
         MATCHING,
         LEXICON,
         TERM_VECTORS,
@@ -95,6 +102,9 @@ def write_learnt(folder: Path, learnt: Learnt) -> None:
     np.save(folder / HISTORY_FACTORS, side.history_factors)
     np.save(folder / NEIGHBOURS, side.neighbours.rows)
     np.save(folder / NEIGHBOUR_COSINES, side.neighbours.cosines)
+    np.save(folder / TEXT_NEIGHBOURS, side.text_neighbours.texts)
+    np.save(folder / TEXT_NEIGHBOUR_STARTS, side.text_neighbours.starts)
+    np.save(folder / TEXT_NEIGHBOUR_ITEMS, side.text_neighbours.items)
     lexicon = learnt.lexicon
     np.save(folder / TERM_VECTORS, np.hstack([lexicon.loadings, lexicon.words]))
     terms = sorted(lexicon.vocabulary, key=lexicon.vocabulary.__getitem__)
@@ -125,9 +135,7 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     """
     try:
         item_vectors, factors, term_vectors, near, cosines = (
-            # Plain views of the maps: their own class makes every slice slower.
-            np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
-            for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS, NEIGHBOURS, NEIGHBOUR_COSINES)
+            _map(folder / name) for name in (ITEM_VECTORS, HISTORY_FACTORS, TERM_VECTORS, NEIGHBOURS, NEIGHBOUR_COSINES)
         )
         tensors = load_file(folder / MATCHING)
         terms: list[str] = orjson.loads((folder / LEXICON).read_bytes())
@@ -141,11 +149,12 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
             history_factors=factors,
             tower=tower,
             zero_shot_items=item_vectors[:, :zero_shot_dim],
-            tower_items=item_vectors[:, before : before + facts.tower.dim],
+            tower_items=item_vectors[:, before : before + facts.tower.width],
             neighbours=Neighbours(near, cosines),
+            text_neighbours=_load_text_neighbours(folder),
         )
         item_side = ItemSide(side.projection, tensors["behaviour_of_text"], tensors["history_of_text"], tower)
-        loadings, words = term_vectors[:, : -facts.tower.dim], term_vectors[:, -facts.tower.dim :]
+        loadings, words = term_vectors[:, : -facts.tower.width], term_vectors[:, -facts.tower.width :]
         lexicon = Lexicon({term: column for column, term in enumerate(terms)}, tensors["idf"], loadings, words)
     except (SafetensorError, KeyError, OSError, ValueError, IndexError) as error:
         raise ArtifactCorruptError(f"{MATCHING} or a file beside it can't be read ({error}); rebuild it") from error
@@ -155,16 +164,36 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     return learnt
 
 
+def _load_text_neighbours(folder: Path) -> UserTextNeighbours:
+    """Reads who wrote what; an artifact of before there was that has nobody."""
+    if not (folder / TEXT_NEIGHBOURS).exists():
+        return nobody_wrote()
+    return UserTextNeighbours(*(_map(folder / name) for name in TEXT_NEIGHBOUR_FILES))
+
+
+def _map(path: Path) -> NDArray[Any]:
+    """Returns a plain view of a memory map: its own class makes every slice slower."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
 def _check_shapes(learnt: Learnt, n_items: int, dim: int) -> None:
     side, item_side, lexicon = learnt.matching.side, learnt.item_side, learnt.lexicon
     widths = [len(covariance) for covariance in learnt.matching.covariances]
-    n_terms, tower_dim = len(lexicon.vocabulary), side.tower.facts.dim
+    n_terms, tower_dim = len(lexicon.vocabulary), side.tower.facts.width
     text_dim = dim + lexicon.loadings.shape[1]
+    n_writers = len(side.text_neighbours.texts)
     for name, shape, expected in (
         (ITEM_VECTORS, learnt.item_vectors.shape, (n_items, sum(widths))),
         (HISTORY_FACTORS, side.history_factors.shape, (n_items, widths[1])),
         (NEIGHBOURS, side.neighbours.rows.shape, (n_items, side.neighbours.cosines.shape[-1])),
         (NEIGHBOUR_COSINES, side.neighbours.cosines.shape, (n_items, side.neighbours.rows.shape[-1])),
+        (
+            TEXT_NEIGHBOURS,
+            side.text_neighbours.texts.shape,
+            (n_writers, min(side.text_neighbours.texts.shape[-1], widths[0])),
+        ),
+        (TEXT_NEIGHBOUR_STARTS, side.text_neighbours.starts.shape, (n_writers + 1,)),
+        (TEXT_NEIGHBOUR_ITEMS, side.text_neighbours.items.shape, (int(side.text_neighbours.starts[-1]),)),
         (f"projection in {MATCHING}", side.projection.shape, (text_dim, widths[0])),
         (f"behaviour_of_text in {MATCHING}", item_side.behaviour.shape, (text_dim, widths[1])),
         (f"history_of_text in {MATCHING}", item_side.history.shape, (text_dim, widths[1])),

@@ -1,6 +1,7 @@
 """Which items are consumed together: each item's nearest others by the cosine of their users. Numpy only."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,20 @@ class Neighbours:
         if not len(fitted) or not len(candidates):
             return found
         known = items[fitted]
-        near = self.rows[known]
-        places = np.full(int(max(near.max(), candidates.max())) + 2, -1, np.int32)  # the last is what -1 finds
-        places[candidates] = np.arange(len(candidates), dtype=np.int32)
-        place = places[near]
+        place = places_among(candidates, self.rows[known])
         item, neighbour = np.nonzero(place >= 0)
         found[fitted[item], place[item, neighbour]] = self.cosines[known[item], neighbour]
         return found
+
+
+def places_among(candidates: Rows, rows: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+    """Returns where each row is among the candidates, -1 where it isn't, in the shape of `rows`.
+
+    Args:
+        candidates: Distinct rows; at least one.
+        rows: At least one; -1 is nowhere.
+    """
+    places = np.full(int(max(rows.max(), candidates.max())) + 2, -1, np.int32)  # the last is what -1 finds
+    places[candidates] = np.arange(len(candidates), dtype=np.int32)
+    found: NDArray[np.int32] = places[rows]
+    return found

@@ -143,10 +143,9 @@ class Recaller:
         """Returns the pool's k best by the relation head."""
         if pool.user_vector is None:
             return first(pool, k)
-        vectors = self._artifact.item_vectors[pool.rows]
-        head = self._artifact.head
+        vectors, head = self._artifact.item_vectors, self._artifact.head
         if not isinstance(head, FeatureHead):
-            relation = head.score(pool.user_vector, vectors, pool.rows)
+            relation = head.score(pool.user_vector, vectors[pool.rows], pool.rows)
         elif pool.asked is None:  # the centre stands in for the user: there is nothing to relate to
             return first(pool, k)
         else:

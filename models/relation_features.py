@@ -2,7 +2,8 @@
 
 One definition, for fitting and serving. The attention of the candidate over texts and history is by maximum, by the
 newest, and by a mean that fades with age. What stands first in the pool counts as a little of a history, too: a text
-that asks for several things finds those that are consumed together. Numpy only.
+that asks for several things finds those that are consumed together. And users who wrote alike say what such people
+consume. Numpy only.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ from models.fused import Asked, Tokens
 from models.neighbours import Neighbours
 from models.types import Matrix, Rows, Vector
 
+# New ones come last: a head that was fitted before knows the first.
 FEATURES = (
     "recall score",
     "zero-shot",
@@ -33,6 +35,8 @@ FEATURES = (
     "first of the pool: consumed together, mean",
     "length of the history",
     "words of the texts",
+    "users who wrote alike: share of the hundred nearest",
+    "users who wrote alike: share of the fifty nearest",
 )
 N_FEATURES = len(FEATURES)
 _NEWEST = 10
@@ -41,6 +45,7 @@ _FIRST = 10
 # Behaviour scores are heavy-tailed: most are near 0, a neighbour's is a hundred times larger.
 _STRETCH = 50.0
 _TOGETHER_STRETCH = 5.0
+_ALIKE_STRETCH = 1000.0
 
 
 def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector) -> Matrix:
@@ -48,20 +53,22 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
 
     Args:
         asked: The user.
-        items: Vectors of the candidates, shape `(n, D)`.
+        items: Vectors of the catalogue, shape `(n_items, D)`.
         rows: The candidates, best first, shape `(n,)`.
         scores: Their recall scores, shape `(n,)`.
     """
     tokens, parts = asked.tokens, asked.parts
     d0, d1, d2 = (part.shape[1] for part in (parts.zero_shot, parts.behaviour, parts.tower))
-    zero_shot, behaviour, tower = items[:, :d0], items[:, d0 : d0 + d1], items[:, d0 + d1 : d0 + d1 + d2]
-    found = np.zeros((N_FEATURES, len(items)), np.float32)  # a feature is written at once
+    # Each part by itself: the behaviour part is half of a vector, and nobody asks for it without a history.
+    zero_shot, tower = items[:, :d0][rows], items[:, d0 + d1 : d0 + d1 + d2][rows]
+    found = np.zeros((N_FEATURES, len(rows)), np.float32)  # a feature is written at once
     found[0] = scores
     found[1] = zero_shot @ parts.zero_shot[0]
     found[3] = tower @ parts.tower[0]
-    found[4] = items[:, -1]
+    found[4] = items[rows, -1]
     newest = slice(-_NEWEST, None)
     if len(tokens.weights):  # who consumed nothing has no behaviour either
+        behaviour = items[:, d0 : d0 + d1][rows]
         found[2] = _compress(behaviour @ parts.behaviour[0], 1.0)
         _by_history(found[5:12], tokens, zero_shot, behaviour, tower)
         near = asked.neighbours.between(tokens.rows[newest], rows)
@@ -74,6 +81,7 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
     found[17], found[18] = _beside_the_first(asked.neighbours, rows, scores)
     found[19] = np.log1p(len(tokens.weights))
     found[20] = np.log1p(tokens.n_words)
+    found[21:23] = np.log1p(_ALIKE_STRETCH * asked.alike.shares(rows))
     return found.T
 
 

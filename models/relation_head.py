@@ -25,16 +25,6 @@ HeadKind = Literal["hadamard", "features"]
 
 HIDDEN = 24
 """Width of the feature head's two layers."""
-_FEATURE_SHAPES = {
-    "mean": (N_FEATURES,),
-    "deviation": (N_FEATURES,),
-    "linear": (N_FEATURES,),
-    "inner.weight": (HIDDEN, N_FEATURES),
-    "inner.bias": (HIDDEN,),
-    "middle.weight": (HIDDEN, HIDDEN),
-    "middle.bias": (HIDDEN,),
-    "outer.weight": (HIDDEN,),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +55,8 @@ class FeatureHead:
     """A small network over what is known of user and candidate.
 
     Attributes:
-        tensors: `mean` and `deviation` of the features in training, `linear`, and the layers of the network.
+        tensors: `mean` and `deviation` of the features in training, `linear`, and the layers of the network. Of a head
+            that was fitted before the last features came, they know only the first.
     """
 
     tensors: dict[str, Matrix | Vector]
@@ -77,7 +68,7 @@ class FeatureHead:
             features: By `relation_features`, shape `(n, N_FEATURES)`.
         """
         known = self.tensors
-        standard = (features - known["mean"]) / known["deviation"]
+        standard = (features[:, : len(known["mean"])] - known["mean"]) / known["deviation"]
         hidden = np.maximum(standard @ known["inner.weight"].T + known["inner.bias"], 0)
         hidden = np.maximum(hidden @ known["middle.weight"].T + known["middle.bias"], 0)
         scores: Vector = (standard @ known["linear"] + hidden @ known["outer.weight"]).astype(np.float32)
@@ -107,7 +98,7 @@ def load_head(path: Path, *, kind: HeadKind, dim: int, n_items: int) -> Relation
     try:
         tensors = load_file(path)
         if kind == "features":
-            head: RelationHead = FeatureHead({name: tensors[name] for name in _FEATURE_SHAPES})
+            head: RelationHead = FeatureHead({name: tensors[name] for name in _feature_shapes(N_FEATURES)})
         else:
             head = HadamardHead(theta=tensors["theta"], bias=tensors["bias"])
     except (SafetensorError, KeyError, OSError) as error:
@@ -118,12 +109,27 @@ def load_head(path: Path, *, kind: HeadKind, dim: int, n_items: int) -> Relation
 
 def _check_shapes(path: Path, head: RelationHead, *, dim: int, n_items: int) -> None:
     if isinstance(head, FeatureHead):
-        wrong = {name: tensor.shape for name, tensor in head.tensors.items() if tensor.shape != _FEATURE_SHAPES[name]}
+        shapes = _feature_shapes(min(head.tensors["mean"].size, N_FEATURES))
+        wrong = {name: tensor.shape for name, tensor in head.tensors.items() if tensor.shape != shapes[name]}
         if wrong:
-            needed = {name: _FEATURE_SHAPES[name] for name in wrong}
+            needed = {name: shapes[name] for name in wrong}
             raise ArtifactCorruptError(f"{path.name} has {wrong}, {needed} is needed; rebuild the artifact")
     elif head.theta.shape != (dim,) or head.bias.shape != (n_items,):
         raise ArtifactCorruptError(
             f"{path.name} has theta {head.theta.shape} and bias {head.bias.shape}, the manifest says"
             f" ({dim},) and ({n_items},); rebuild the artifact"
         )
+
+
+def _feature_shapes(n_features: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each tensor of a feature head that knows so many features."""
+    return {
+        "mean": (n_features,),
+        "deviation": (n_features,),
+        "linear": (n_features,),
+        "inner.weight": (HIDDEN, n_features),
+        "inner.bias": (HIDDEN,),
+        "middle.weight": (HIDDEN, HIDDEN),
+        "middle.bias": (HIDDEN,),
+        "outer.weight": (HIDDEN,),
+    }

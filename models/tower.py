@@ -11,6 +11,9 @@ and f. A user is known by such vectors o_j, each d_j steps back with a weight a_
 
 so that before training u = r: zero-shot similarity. How it is fitted is `models.training.tower`'s business; a test
 holds both to the same scores.
+
+A tower may have members: several such models, fitted apart, whose vectors lie side by side, so that inner products are
+summed. All of them are computed at once: arrays have an axis of members before the others.
 """
 
 import math
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.few_rows import product
 from models.types import Matrix, Vector
 
 HIDDEN = 256
@@ -33,7 +37,8 @@ class TowerFacts(BaseModel):
     """The tower's shape, as the manifest describes it.
 
     Attributes:
-        dim: Of its vectors.
+        dim: Of a member's vectors.
+        members: How many there are; left out of the manifest where there is one.
         heads: Of the attention.
         hops: How often the user attends to the tokens.
         decay: What a step back multiplies a token's share of r by.
@@ -49,6 +54,12 @@ class TowerFacts(BaseModel):
     decay: float = Field(0.8, gt=0, le=1)
     slope: float = Field(0.15, ge=0)
     longest: int = Field(50, ge=1)
+    members: int = Field(1, ge=1, exclude_if=lambda n: n == 1)
+
+    @property
+    def width(self) -> int:
+        """Length of its vectors: those of the members side by side."""
+        return self.members * self.dim
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,83 +68,105 @@ class Tower:
 
     Attributes:
         facts: Its shape.
-        tensors: By name, as `models.training.tower_module.TowerModule` names them.
+        tensors: By name, as `models.training.tower_module.TowerModule` names them; of several members one behind the
+            other, with an axis more.
     """
 
     facts: TowerFacts
     tensors: Mapping[str, Matrix | Vector]
 
     def texts(self, meaning: Matrix, words: Matrix) -> Matrix:
-        """Returns the output vectors of texts, unit rows, shape `(n, dim)`.
+        """Returns the output vectors of texts, unit rows by member, shape `(n, width)`.
 
         Args:
             meaning: [embedding ; lexical vector], shape `(n, text_dim)`.
-            words: What their words add, shape `(n, dim)`.
+            words: What their words add, shape `(n, width)`.
         """
         return self._outputs("text", meaning, words)
 
     def items(self, meaning: Matrix, words: Matrix) -> Matrix:
-        """Returns the output vectors of items that nobody consumed yet, unit rows, shape `(n, dim)`."""
+        """Returns the output vectors of items that nobody consumed yet, as `texts` does."""
         return self._outputs("item", meaning, words)
 
     def user(self, texts: Matrix, items: Matrix, weights: Vector) -> Vector:
-        """Returns the user's vector, shape `(dim,)`; zeros where nothing is known.
+        """Returns the user's vector, unit by member, shape `(width,)`; zeros where nothing is known.
 
         Args:
-            texts: Output vectors of the texts, oldest first, shape `(t, dim)`.
-            items: Output vectors of the consumed items, oldest first, shape `(h, dim)`.
+            texts: Output vectors of the texts, oldest first, shape `(t, width)`.
+            items: Output vectors of the consumed items, oldest first, shape `(h, width)`.
             weights: Of the consumed items, shape `(h,)`; an item of weight 0 or less isn't read.
         """
         facts = self.facts
         texts, items, weights = texts[-facts.longest :], items[-facts.longest :], weights[-facts.longest :]
-        outputs = np.concatenate([texts, items])
-        shares = np.concatenate([np.ones(len(texts), np.float32), weights])
-        steps = np.concatenate([np.arange(len(texts))[::-1], np.arange(len(items))[::-1]]).astype(np.float32)
-        read = shares > 0
-        if not read.any():
-            return np.zeros(facts.dim, np.float32)
-        outputs, shares, steps = outputs[read], shares[read], steps[read]
-        is_text = np.arange(len(read))[read] < len(texts)
-        mean = _unit((shares * facts.decay**steps) @ outputs)
-        root = np.float32(math.sqrt(facts.dim))
-        tokens = np.where(
-            is_text[:, None], self._linear("text_token", root * outputs), self._linear("item_token", root * outputs)
-        )
-        bias = np.log(shares) - facts.slope * steps
+        read = weights > 0
+        shares = np.concatenate([np.ones(len(texts), np.float32), weights[read]])
+        steps = np.concatenate([_steps(len(texts)), _steps(len(items))[read]])
+        if not len(shares):
+            return np.zeros(facts.width, np.float32)
+        outputs = self._by_member(np.concatenate([texts, items[read]]))
+        faded = (shares * facts.decay**steps).astype(np.float32, copy=False)
+        mean = _unit(faded[None] @ outputs)
+        root = math.sqrt(facts.dim)
+        written, consumed = root * outputs[:, : len(texts)], root * outputs[:, len(texts) :]
+        tokens = np.concatenate([self._linear("text_token", written), self._linear("item_token", consumed)], axis=1)
+        tokens, bias = _standard(tokens), np.log(shares) - facts.slope * steps
         query = self._linear("query", root * mean)
         for hop in range(facts.hops):
             query = query + self._attention(f"hops.{hop}", query, tokens, bias)
-            inner = _gelu(self._linear(f"hops.{hop}.inner", self._norm(f"hops.{hop}.inner_norm", query)))
+            inner = _gelu(self._linear(f"hops.{hop}.inner", self._affine(f"hops.{hop}.inner_norm", _standard(query))))
             query = query + self._linear(f"hops.{hop}.outer", inner)
-        user: Vector = _unit(self.tensors["residual"] * mean + self._linear("out", self._norm("out_norm", query)))
-        return user.astype(np.float32)
+        found = self._linear("out", self._affine("out_norm", _standard(query)))
+        user: Vector = self._joined(_unit(self._of_row("residual") * mean + found))[0]
+        return user
 
     def _outputs(self, side: str, meaning: Matrix, words: Matrix) -> Matrix:
         hidden = _gelu(self._linear(f"{side}_inner", meaning))
-        outputs: Matrix = _unit(
-            meaning @ self.tensors[f"{side}_projection"] + self._linear(f"{side}_outer", hidden) + words
-        )
-        return outputs
+        outputs = product(meaning, self.tensors[f"{side}_projection"]) + self._linear(f"{side}_outer", hidden)
+        return self._joined(_unit(outputs + self._by_member(words)))
 
-    def _attention(self, hop: str, query: Vector, tokens: Matrix, bias: Vector) -> Vector:
-        heads = self.facts.heads
-        asked = self._linear(f"{hop}.asked", self._norm(f"{hop}.query_norm", query)).reshape(heads, -1)
-        read = self._linear(f"{hop}.read", self._norm(f"{hop}.token_norm", tokens))
-        keys, values = read.reshape(len(tokens), 2, heads, -1).transpose(1, 2, 0, 3)  # each (heads, n, dim / heads)
-        logits = np.einsum("hd,hnd->hn", asked, keys) / math.sqrt(asked.shape[1]) + bias
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        return self._linear(f"{hop}.found", np.einsum("hn,hnd->hd", shares, values).reshape(-1))
+    def _attention(self, hop: str, query: Matrix, tokens: Matrix, bias: Vector) -> Matrix:
+        """Returns what a look at the tokens adds, shape `(members, 1, dim)`.
+
+        Keys and values are linear in the tokens: what is asked is led back to them, and only their mean read.
+
+        Args:
+            hop: Name of its tensors.
+            query: Shape `(members, 1, dim)`.
+            tokens: Standardised, shape `(members, n, dim)`.
+            bias: Of each token's logits, shape `(n,)`.
+        """
+        heads, dim = self.facts.heads, self.facts.dim
+        reading = self.tensors[f"{hop}.read.weight"]
+        reading = reading.reshape(*reading.shape[:-2], 2, heads, dim // heads, dim)
+        tokens = self._affine(f"{hop}.token_norm", tokens)[:, None]
+        mean = tokens
+        if len(bias) > 1:
+            asked = self._linear(f"{hop}.asked", self._affine(f"{hop}.query_norm", _standard(query)))
+            # The keys' own bias is the same for all tokens: their shares don't depend on it.
+            asked = asked.reshape(-1, heads, 1, dim // heads) @ reading[..., 0, :, :, :]
+            logits = asked @ tokens.swapaxes(-1, -2) / math.sqrt(dim // heads) + bias
+            shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            mean = shares / shares.sum(axis=-1, keepdims=True) @ tokens
+        found = (mean @ reading[..., 1, :, :, :].swapaxes(-1, -2)).reshape(-1, 1, dim)
+        return self._linear(f"{hop}.found", found + self._of_row(f"{hop}.read.bias")[..., dim:])
+
+    def _by_member(self, vectors: Matrix) -> Matrix:
+        """Returns rows `(n, width)` as `(members, n, dim)`."""
+        return vectors.reshape(len(vectors), self.facts.members, self.facts.dim).swapaxes(0, 1)
+
+    def _joined(self, vectors: Matrix) -> Matrix:
+        """Returns rows `(members, n, dim)` as `(n, width)`."""
+        return vectors.swapaxes(0, 1).reshape(vectors.shape[1], self.facts.width)
 
     def _linear(self, name: str, inputs: Matrix) -> Matrix:
-        outputs: Matrix = inputs @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
-        return outputs
+        return product(inputs, self.tensors[f"{name}.weight"].swapaxes(-1, -2)) + self._of_row(f"{name}.bias")
 
-    def _norm(self, name: str, inputs: Matrix) -> Matrix:
-        centred = inputs - inputs.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + _EPSILON)
-        normed: Matrix = centred / deviation * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
-        return normed
+    def _affine(self, norm: str, inputs: Matrix) -> Matrix:
+        return inputs * self._of_row(f"{norm}.weight") + self._of_row(f"{norm}.bias")
+
+    def _of_row(self, name: str) -> Matrix:
+        """Returns what each row meets in a tensor: of several members, each its own."""
+        return self.tensors[name][..., None, :]
 
 
 def tensor_shapes(facts: TowerFacts, text_dim: int) -> dict[str, tuple[int, ...]]:
@@ -171,13 +204,28 @@ def tensor_shapes(facts: TowerFacts, text_dim: int) -> dict[str, tuple[int, ...]
     linear("query", dim, dim)
     linear("out", dim, dim)
     norm("out_norm")
+    if facts.members > 1:
+        shapes = {name: (facts.members, *shape) for name, shape in shapes.items()}
     return shapes
 
 
+def _steps(n: int) -> Vector:
+    """Returns how far back each of the newest is, oldest first."""
+    return np.arange(n - 1, -1, -1, dtype=np.float32)
+
+
 def _unit(vectors: Matrix) -> Matrix:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Matrix = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    norms = np.sqrt(np.vecdot(vectors, vectors))[..., None]
+    unit: Matrix = vectors / np.maximum(norms, 1e-12)
     return unit
+
+
+def _standard(inputs: Matrix) -> Matrix:
+    """Returns rows of mean 0 and deviation 1: a layer norm before its weight and bias."""
+    n = inputs.shape[-1]
+    centred = inputs - np.add.reduce(inputs, axis=-1, keepdims=True) / n
+    standard: Matrix = centred / np.sqrt(np.vecdot(centred, centred) / n + _EPSILON)[..., None]
+    return standard
 
 
 def _gelu(values: Matrix) -> Matrix:

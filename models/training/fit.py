@@ -9,7 +9,7 @@ from models.fused import PartWeights, SituationWeights
 from models.learnt import Learnt
 from models.relation_head import FeatureHead
 from models.training.features import Features
-from models.training.fit_parts import fit_parts
+from models.training.fit_parts import PartsFit, fit_parts
 from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
 from models.training.part_scores import FittedParts, PartScores
@@ -70,10 +70,11 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     """
     by_task = _draw(held_out.cases, max(50, min(_MAX_CASES, _MAX_SCORES // features.n_items)), seed)
     epochs = _Epochs(by_task, features)
-    fit_parts(held_out.past, features, device=device, seed=seed, on_epoch=epochs.keep)
+    parts_fit = PartsFit(held_out.past, features, seed=seed)
+    parts_fit.fit(device=device, on_epoch=epochs.keep)
     parts, training = epochs.best, replace(TowerTraining(), epochs=epochs.n_best)
     if epochs.n_best < _LATE * TowerTraining().epochs:  # before the learning rate was down
-        parts = fit_parts(held_out.past, features, training=training, device=device, seed=seed)
+        parts = parts_fit.fit(training=training, device=device)
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
     chosen: dict[str, PartWeights] = {}

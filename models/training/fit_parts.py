@@ -16,12 +16,98 @@ from models.training.split import events_by_user
 from models.training.text_kernel import TextKernel, nystroem
 from models.training.tower import FittedTower, fit_tower
 from models.training.tower_examples import Examples
-from models.training.tower_module import TowerInputs, TowerTraining
+from models.training.tower_inputs import TowerInputs
+from models.training.tower_module import TowerTraining
+from models.training.user_text_neighbours import fit_user_text_neighbours
 from models.types import Matrix, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384
+_TOWER = TowerFacts(dim=128, members=2, hops=1)
 _LANDMARKS = 1_024
 _RIDGE = 1.0
+
+
+class PartsFit:
+    """Fits every part on the past alone: what has a closed form once, a tower whenever one is asked for.
+
+    Args:
+        past: What may be fitted on.
+        features: Of items and texts.
+        seed: Of every draw.
+    """
+
+    def __init__(self, past: Interactions, features: Features, *, seed: int = 0) -> None:
+        events = tuple(events_by_user(past).values())
+        popularity = past.popularity(features.n_items)
+        consumed = history_matrix([event.items for event in events], features.n_items)
+        meaning = features.item_meaning()
+        phi = nystroem(TextKernel(features.embeddings.shape[1]), meaning, n_landmarks=_LANDMARKS, seed=seed)
+        behaviour = L3AE(consumed, phi, seed=seed)
+        self._history, self._behaviour = factorise(behaviour, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+        self._neighbours = fit_neighbours(consumed, seed=seed)
+        axes = _principal(meaning)
+        self._projection = axes[:, :_ZERO_SHOT_DIM]
+        self._text_neighbours = fit_user_text_neighbours(events, features, self._projection, seed=seed)
+        self._zero_shot = (meaning @ self._projection).astype(np.float32)
+        self._from_text = _from_text(meaning, self._behaviour), _from_text(meaning, self._history)
+        self._facts, self._seed = _tower_facts(axes.shape[1], ordered=past.times is not None), seed
+        self._inputs = TowerInputs(
+            items=meaning,
+            texts=features.text_vectors,
+            item_terms=features.item_terms,
+            text_terms=features.text_terms,
+            projection=axes[:, : self._facts.dim],
+            warm=popularity > 0,
+            popularity=standard_popularity(popularity),
+        )
+        self._examples = Examples(
+            users=events,
+            text_rows=features.text_rows,
+            own_words=features.own_rows,
+            n_items=features.n_items,
+            ordered=past.times is not None,
+            longest=self._facts.longest,
+        )
+
+    def fit(
+        self,
+        *,
+        training: TowerTraining | None = None,
+        device: str = "cpu",
+        on_epoch: Callable[[FittedParts], bool] = lambda _: True,
+    ) -> FittedParts:
+        """Returns all parts, with a tower that is fitted now.
+
+        Args:
+            training: How.
+            device: Torch's word for where.
+            on_epoch: Gets the parts after each epoch, and says whether there is to be another.
+        """
+        fitted = fit_tower(
+            self._inputs,
+            self._examples,
+            self._facts,
+            training or TowerTraining(),
+            device=device,
+            seed=self._seed,
+            on_epoch=lambda so_far: on_epoch(self._joined(so_far)),
+        )
+        return self._joined(fitted)
+
+    def _joined(self, fitted: FittedTower) -> FittedParts:
+        side = UserSide(
+            decay=1.0,
+            projection=self._projection,
+            history_factors=self._history,
+            tower=fitted.tower,
+            zero_shot_items=self._zero_shot,
+            tower_items=fitted.items,
+            neighbours=self._neighbours,
+            text_neighbours=self._text_neighbours,
+        )
+        items = Parts(self._zero_shot, self._behaviour, fitted.items, self._inputs.popularity[:, None])
+        item_side = ItemSide(self._projection, *self._from_text, fitted.tower)
+        return FittedParts(side, items, item_side, fitted.words, fitted.losses)
 
 
 def fit_parts(
@@ -31,9 +117,8 @@ def fit_parts(
     training: TowerTraining | None = None,
     device: str = "cpu",
     seed: int = 0,
-    on_epoch: Callable[[FittedParts], bool] = lambda _: True,
 ) -> FittedParts:
-    """Fits every part on the past alone.
+    """Returns every part, fitted on the past alone.
 
     Args:
         past: What may be fitted on.
@@ -41,67 +126,14 @@ def fit_parts(
         training: How the tower is fitted.
         device: Torch's word for where the tower is fitted.
         seed: Of every draw.
-        on_epoch: Gets the parts after each epoch of the tower, and says whether there is to be another.
     """
-    events = events_by_user(past)
-    ordered = past.times is not None
-    popularity = past.popularity(features.n_items)
-    consumed = history_matrix([event.items for event in events.values()], features.n_items)
-    meaning = features.item_meaning()
-    phi = nystroem(TextKernel(features.embeddings.shape[1]), meaning, n_landmarks=_LANDMARKS, seed=seed)
-    history_factors, behaviour = factorise(L3AE(consumed, phi, seed=seed), popularity, rank=_BEHAVIOUR_RANK, seed=seed)
-    neighbours = fit_neighbours(consumed, seed=seed)
-    axes = _principal(meaning)
-    projection = axes[:, :_ZERO_SHOT_DIM]
-    zero_shot = (meaning @ projection).astype(np.float32)
-    facts = TowerFacts() if ordered else TowerFacts(decay=1.0, slope=0.0)
-    facts = facts.model_copy(update={"dim": min(facts.dim, axes.shape[1] - axes.shape[1] % facts.heads)})
-    standard = standard_popularity(popularity)
+    return PartsFit(past, features, seed=seed).fit(training=training, device=device)
 
-    def joined(fitted: FittedTower) -> FittedParts:
-        side = UserSide(
-            decay=1.0,
-            projection=projection,
-            history_factors=history_factors,
-            tower=fitted.tower,
-            zero_shot_items=zero_shot,
-            tower_items=fitted.items,
-            neighbours=neighbours,
-        )
-        items = Parts(zero_shot, behaviour, fitted.items, standard[:, None])
-        item_side = ItemSide(
-            projection, _from_text(meaning, behaviour), _from_text(meaning, history_factors), fitted.tower
-        )
-        return FittedParts(side, items, item_side, fitted.words, fitted.losses)
 
-    inputs = TowerInputs(
-        items=meaning,
-        texts=features.text_vectors,
-        item_terms=features.item_terms,
-        text_terms=features.text_terms,
-        projection=axes[:, : facts.dim],
-        warm=popularity > 0,
-        popularity=standard,
-    )
-    examples = Examples(
-        users=tuple(events.values()),
-        text_rows=features.text_rows,
-        own_words=features.own_rows,
-        n_items=features.n_items,
-        ordered=ordered,
-        longest=facts.longest,
-    )
-    return joined(
-        fit_tower(
-            inputs,
-            examples,
-            facts,
-            training or TowerTraining(),
-            device=device,
-            seed=seed,
-            on_epoch=lambda fitted: on_epoch(joined(fitted)),
-        )
-    )
+def _tower_facts(text_dim: int, *, ordered: bool) -> TowerFacts:
+    """Returns the tower's shape: no wider than the texts, and without steps back where rows are unordered."""
+    facts = _TOWER.model_copy(update={"dim": min(_TOWER.dim, text_dim - text_dim % _TOWER.heads)})
+    return facts if ordered else facts.model_copy(update={"decay": 1.0, "slope": 0.0})
 
 
 def standard_popularity(popularity: Vector) -> Vector:

@@ -19,7 +19,7 @@ from models.training.features import Features
 from models.training.judge import best_rows
 from models.training.part_scores import known_user
 from models.training.split import Case
-from models.types import JsonValue, Mask, Matrix, Rows
+from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
 _POOL = 300
 _EPOCHS = 15
@@ -76,7 +76,7 @@ def make_pools(
             rows = ranked[place]
             if user is None:
                 continue
-            found[start + place] = relation_features(user, items[rows], rows=rows, scores=scores[place, rows])
+            found[start + place] = relation_features(user, items, rows=rows, scores=scores[place, rows])
             right[start + place] = np.isin(rows, case.targets) & np.isfinite(scores[place, rows])
     is_query = np.array([case.user < 0 for case in cases])
     return Pools(np.nan_to_num(found, neginf=0), right, np.array([len(case.targets) for case in cases]), is_query)
@@ -123,13 +123,17 @@ def _means(recalls: dict[int, Matrix], group: Mask) -> dict[str, JsonValue]:
 
 
 def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
-    """Returns whether a group of cases lost nothing: not on the mean over cutoffs, and at none beyond chance.
+    """Returns whether a group of cases lost nothing beyond chance: not on the mean over cutoffs, and at none of them.
 
-    Of eight comparisons one is often a standard error below zero by chance, so two errors count as a loss.
+    Of eight comparisons one is often a standard error below zero by chance, so there two errors count as a loss; on the
+    mean one does.
     """
-    gains = {k: (after[k] - before[k])[group] for k in _CUTOFFS}
-    lost = [gain.mean() < -2 * gain.std() / np.sqrt(len(gain)) for gain in gains.values()]
-    return not any(lost) and float(np.mean([gain.mean() for gain in gains.values()])) >= 0
+    gains = [(after[k] - before[k])[group] for k in _CUTOFFS]
+    return not any(_lost(gain, 2) for gain in gains) and not _lost(np.mean(gains, axis=0), 1)
+
+
+def _lost(gain: Vector, errors: int) -> bool:
+    return bool(gain.mean() < -errors * gain.std() / np.sqrt(len(gain)))
 
 
 def _recalls(pools: Pools, scores: Matrix) -> dict[int, Matrix]:

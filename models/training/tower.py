@@ -1,10 +1,11 @@
 """Fitting the tower: full-catalogue softmax over both tasks, histories → next item and texts → items, in one model.
 
-`models.tower` says what is computed, and serves it in numpy.
+`models.tower` says what is computed, and serves it in numpy. Members are towers of their own: each draws its own start,
+examples and dropout. They take turns by epoch, so that what they find together can be judged after each.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from torch import nn
 from models.cpu import has_bfloat16
 from models.tower import Tower, TowerFacts
 from models.training.tower_examples import Batch, Examples
-from models.training.tower_module import TowerInputs, TowerModule, TowerTraining
+from models.training.tower_inputs import TowerInputs, TowerTables
+from models.training.tower_module import TowerModule, TowerTraining
 from models.types import Matrix
 
 # In smaller catalogues, handing work to other threads takes longer than the work.
@@ -30,9 +32,9 @@ class FittedTower:
 
     Attributes:
         tower: For users and new items.
-        items: Output vectors, shape `(n_items, dim)`.
-        words: What each term adds to a text or an item, shape `(n_terms, dim)`.
-        losses: Mean training loss of each epoch.
+        items: Output vectors, shape `(n_items, width)`.
+        words: What each term adds to a text or an item, shape `(n_terms, width)`.
+        losses: Mean training loss of each epoch, over the members.
     """
 
     tower: Tower
@@ -64,24 +66,54 @@ def fit_tower(
     """
     rng, place = np.random.default_rng(seed), torch.device(device)
     small = len(inputs.items) < _SMALL
-    least = _LEAST_STEPS // 2 if small else _LEAST_STEPS
-    batch_size = min(training.batch, max(8, math.ceil(examples.n_drawn / least)))
     losses: list[float] = []
     with torch.random.fork_rng(), _threads(1 if small else torch.get_num_threads()):
         torch.manual_seed(seed)
-        module = TowerModule(inputs, facts, training).to(place)
-        optimiser = _optimiser(module, training)
-        steps = training.epochs * math.ceil(examples.n_drawn / batch_size)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=training.learning_rate, total_steps=steps + 1, pct_start=0.2
-        )
+        tables = TowerTables(inputs)
+        members = [_Member(TowerModule(tables, facts, training).to(place), examples, rng) for _ in range(facts.members)]
         for _ in range(training.epochs):
-            module.train()
-            batches = examples.batches(batch_size, rng)
-            losses.append(float(np.mean([_step(module, batch.to(place), optimiser, schedule) for batch in batches])))
-            if not on_epoch(_fitted(module, losses)):
+            losses.append(float(np.mean([member.epoch() for member in members])))
+            if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
                 break
-    return _fitted(module, losses)
+    return fitted
+
+
+class _Member:
+    """A member that is being fitted.
+
+    Args:
+        module: Itself.
+        examples: Drawn anew each epoch.
+        rng: Of what is drawn.
+    """
+
+    def __init__(self, module: TowerModule, examples: Examples, rng: np.random.Generator) -> None:
+        self.module, self._examples, self._rng = module, examples, rng
+        training, small = module.settings, module.tables.n_items < _SMALL
+        least = _LEAST_STEPS // 2 if small else _LEAST_STEPS
+        self._batch = min(training.batch, max(8, math.ceil(examples.n_drawn / least)))
+        self._optimiser = _optimiser(module, training)
+        steps = training.epochs * math.ceil(examples.n_drawn / self._batch)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, max_lr=training.learning_rate, total_steps=steps + 1, pct_start=0.2
+        )
+
+    def epoch(self) -> float:
+        """Goes through the examples once, and returns the mean loss."""
+        self.module.train()
+        batches = self._examples.batches(self._batch, self._rng)
+        return float(np.mean([self._step(batch.to(self.module.tables.warm.device)) for batch in batches]))
+
+    def _step(self, batch: Batch) -> float:
+        self._optimiser.zero_grad()
+        device = batch.tokens.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
+            loss = self.module.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self._optimiser.step()
+        self._schedule.step()
+        return float(loss.detach())
 
 
 @contextmanager
@@ -93,23 +125,6 @@ def _threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _step(
-    module: TowerModule,
-    batch: Batch,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> float:
-    optimiser.zero_grad()
-    device = batch.tokens.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
-        loss = module.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
-    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimiser.step()
-    schedule.step()
-    return float(loss.detach())
 
 
 def fast_bfloat16(device: str) -> bool:
@@ -126,14 +141,19 @@ def _optimiser(module: TowerModule, training: TowerTraining) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
 
 
-def _fitted(module: TowerModule, losses: list[float]) -> FittedTower:
-    module.eval()
+def _fitted(members: Sequence[TowerModule], losses: Sequence[float]) -> FittedTower:
+    facts, each = members[0].facts, [_tensors(member) for member in members]
+    tensors = each[0] if facts.members == 1 else {name: np.stack([one[name] for one in each]) for name in each[0]}
     with torch.no_grad():
-        items: Matrix = module.items().cpu().numpy().copy()
-    tensors: dict[str, NDArray[np.float32]] = {
+        items = np.hstack([member.eval().items().cpu().numpy() for member in members])
+    words = np.hstack([member.words.detach().cpu().numpy() for member in members])
+    return FittedTower(Tower(facts, tensors), items, words, tuple(losses))
+
+
+def _tensors(member: TowerModule) -> dict[str, NDArray[np.float32]]:
+    """Returns copies of what serving needs of a member beside its words."""
+    return {
         name: tensor.detach().cpu().numpy().copy()
-        for name, tensor in module.named_parameters()
+        for name, tensor in member.named_parameters()
         if name not in ("words", "items_own", "log_scale", "popularity_weight")
     }
-    words = module.words.detach().cpu().numpy().copy()
-    return FittedTower(Tower(module.facts, tensors), items, words, tuple(losses))

@@ -6,22 +6,22 @@ How it is fitted is `models.training.tower`'s business.
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from models.tower import HIDDEN, TowerFacts
+from models.training.dropout import dropout
+from models.training.softmax_loss import Asks, cross_entropy
 from models.training.tower_examples import Batch
-from models.types import Mask, Matrix, Vector
+from models.training.tower_inputs import TowerTables
 
 # Above so many items the softmax runs over the batch's targets and as many uniform negatives as there are below.
 FULL_SOFTMAX = 30_000
 _NEGATIVES = 8_192
 _INPUT_DROPOUT = 0.2
 _WORD_DROPOUT = 0.5
-_START_TEMPERATURE = 0.06
+_START_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,57 +45,21 @@ class TowerTraining:
     weight_decay: float = 1e-2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TowerInputs:
-    """What the tower reads.
-
-    Attributes:
-        items: [embedding ; lexical vector] of the items, shape `(n_items, text_dim)`.
-        texts: The same of the texts, shape `(n_texts, text_dim)`.
-        item_terms: TF-IDF of the items, unit rows, shape `(n_items, n_terms)`.
-        text_terms: The same of the texts, shape `(n_texts, n_terms)`.
-        projection: What both projections start from, shape `(text_dim, dim)`.
-        warm: Which items have users.
-        popularity: Standardised log popularity, shape `(n_items,)`.
-    """
-
-    items: Matrix
-    texts: Matrix
-    item_terms: csr_matrix
-    text_terms: csr_matrix
-    projection: Matrix
-    warm: Mask
-    popularity: Vector
-
-
 class TowerModule(nn.Module):
-    """The tower in torch, fed by batches of users."""
+    """One member of a tower in torch, fed by batches of users."""
 
-    def __init__(self, inputs: TowerInputs, facts: TowerFacts, training: TowerTraining) -> None:
+    def __init__(self, tables: TowerTables, facts: TowerFacts, training: TowerTraining) -> None:
         super().__init__()
-        self.facts, self.settings = facts, training
-        n_items, text_dim = inputs.items.shape
-        dim = facts.dim
-        self.every_item: Tensor
-        self.item_meaning: Tensor
-        self.text_meaning: Tensor
-        self.warm: Tensor
-        self.log_popularity: Tensor
-        for name, values in (
-            ("every_item", torch.arange(n_items)),
-            ("item_meaning", torch.from_numpy(inputs.items)),
-            ("text_meaning", torch.from_numpy(inputs.texts)),
-            ("warm", torch.from_numpy(inputs.warm.astype(np.float32))),
-            ("log_popularity", torch.from_numpy(inputs.popularity)),
-        ):
-            self.register_buffer(name, values, persistent=False)
-        self.item_words, self.text_words = _Words(inputs.item_terms), _Words(inputs.text_terms)
-        start = torch.from_numpy(inputs.projection)
-        self.item_projection, self.text_projection = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+        self.tables, self.facts, self.settings = tables, facts, training
+        text_dim, dim = tables.start.shape
+        self.item_projection, self.text_projection = (
+            nn.Parameter(tables.start.clone()),
+            nn.Parameter(tables.start.clone()),
+        )
         self.item_inner, self.item_outer = nn.Linear(text_dim, HIDDEN), _zero(nn.Linear(HIDDEN, dim))
         self.text_inner, self.text_outer = nn.Linear(text_dim, HIDDEN), _zero(nn.Linear(HIDDEN, dim))
-        self.words = nn.Parameter(torch.zeros(inputs.item_terms.shape[1], dim))
-        self.items_own = nn.Parameter(torch.zeros(n_items, dim))
+        self.words = nn.Parameter(torch.zeros(tables.n_terms, dim))
+        self.items_own = nn.Parameter(torch.zeros(tables.n_items, dim))
         self.query, self.text_token, self.item_token = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.hops = nn.ModuleList(_Hop(facts, training.dropout) for _ in range(facts.hops))
         self.out_norm, self.out = nn.LayerNorm(dim), _zero(nn.Linear(dim, dim))
@@ -105,16 +69,16 @@ class TowerModule(nn.Module):
 
     def items(self) -> Tensor:
         """Returns the output vectors of the catalogue, shape `(n_items, dim)`."""
-        kept = self.warm[:, None]
+        kept = self.tables.warm[:, None]
         if self.training:
             kept = kept * (torch.rand_like(kept) >= self.settings.item_dropout)
-        return self._outputs(
-            "item", self.item_meaning, self.item_words(self.words, self.every_item) + kept * self.items_own
-        )
+        words = self.tables.item_terms(self.words, self._rate(_WORD_DROPOUT))
+        return self._outputs("item", self.tables.item_meaning(), words + kept * self.items_own)
 
     def texts(self, rows: Tensor) -> Tensor:
         """Returns the output vectors of some texts, shape `(len(rows), dim)`."""
-        return self._outputs("text", self.text_meaning[rows], self.text_words(self.words, rows))
+        words = self.tables.text_terms(self.words, rows, self._rate(_WORD_DROPOUT))
+        return self._outputs("text", self.tables.texts[rows], words)
 
     def users(self, items: Tensor, batch: Batch) -> Tensor:
         """Returns the vectors of a batch's questions, shape `(users, questions, dim)`.
@@ -145,53 +109,28 @@ class TowerModule(nn.Module):
         items = self.items()
         users = self.users(items, batch).flatten(0, 1)
         asked, question = torch.unique(batch.question, return_inverse=True)
-        columns, target = self._columns(batch.target, len(items))
-        logits = (self.log_scale.exp() * users[asked] @ items[columns].T).float()
-        logits = logits + self.popularity_weight * self.log_popularity[columns]
-        log_likelihood = F.log_softmax(logits, dim=-1)[question, target]
-        return -(batch.weight * log_likelihood).sum() / batch.weight.sum()
-
-    def _columns(self, target: Tensor, n_items: int) -> tuple[Tensor, Tensor]:
-        """Returns the items that the softmax runs over, and where the targets are among them."""
-        if n_items <= FULL_SOFTMAX:
-            return torch.arange(n_items, device=target.device), target
-        drawn = torch.cat([target, torch.randint(n_items, (_NEGATIVES,), device=target.device)])
-        columns, place = torch.unique(drawn, return_inverse=True)
-        return columns, place[: len(target)]
+        popularity, target = self.tables.popularity, batch.target
+        if len(items) > FULL_SOFTMAX:
+            drawn = torch.cat([target, torch.randint(len(items), (_NEGATIVES,), device=target.device)])
+            columns, place = torch.unique(drawn, return_inverse=True)
+            items, popularity, target = items[columns], popularity[columns], place[: len(target)]
+        asks = Asks(question, target, batch.weight)
+        return cross_entropy(self.log_scale.exp() * users[asked], items, self.popularity_weight * popularity, asks)
 
     def _outputs(self, side: str, meaning: Tensor, added: Tensor) -> Tensor:
         inner, outer = getattr(self, f"{side}_inner"), getattr(self, f"{side}_outer")
+        projection = getattr(self, f"{side}_projection")
         # One mask of the inputs for all rows, laid on the weights: as good as one a row, and a fraction of the work.
         kept = F.dropout(meaning.new_ones(meaning.shape[1]), _INPUT_DROPOUT, self.training)
-        hidden = F.gelu(F.linear(meaning, kept * inner.weight, inner.bias), approximate="tanh")
-        network = outer(F.dropout(hidden, self.settings.dropout, self.training))
-        return F.normalize(meaning @ getattr(self, f"{side}_projection") + network + added, dim=-1)
+        # One product for network and projection: the inputs are read once.
+        read = meaning @ torch.cat([(kept * inner.weight).T, projection], dim=1)
+        hidden, projected = torch.split(read, [HIDDEN, projection.shape[1]], dim=1)
+        hidden = F.gelu(hidden + inner.bias.to(hidden.dtype), approximate="tanh")
+        network = outer(dropout(hidden, self._rate(self.settings.dropout)))
+        return F.normalize(projected + network + added, dim=-1)
 
-
-class _Words(nn.Module):
-    """The known terms of a set of texts with their TF-IDF, ready to be summed up."""
-
-    def __init__(self, terms: csr_matrix) -> None:
-        super().__init__()
-        self.columns: Tensor
-        self.starts: Tensor
-        self.values: Tensor
-        for name, values in (
-            ("columns", torch.from_numpy(terms.indices.astype(np.int64))),
-            ("starts", torch.from_numpy(terms.indptr.astype(np.int64))),
-            ("values", torch.from_numpy(terms.data.astype(np.float32))),
-        ):
-            self.register_buffer(name, values, persistent=False)
-
-    def forward(self, words: Tensor, rows: Tensor) -> Tensor:
-        """Returns what some texts' words add, shape `(len(rows), dim)`; some words are left out in training."""
-        lengths = self.starts[rows + 1] - self.starts[rows]
-        ends = lengths.cumsum(0)
-        # Where each term of the chosen texts is among all: its number, shifted by its text's start.
-        shift = torch.repeat_interleave(self.starts[rows] - (ends - lengths), lengths)
-        chosen = torch.arange(len(shift), device=shift.device) + shift
-        values = F.dropout(self.values[chosen], _WORD_DROPOUT, self.training)
-        return F.embedding_bag(self.columns[chosen], words, ends - lengths, mode="sum", per_sample_weights=values)
+    def _rate(self, of_training: float) -> float:
+        return of_training if self.training else 0.0
 
 
 class _Hop(nn.Module):

@@ -19,11 +19,12 @@ from models.fused import (
     scale,
 )
 from models.item_side import ItemSide
-from models.learnt import MATCHING, Learnt, load_learnt, write_learnt
+from models.learnt import MATCHING, TEXT_NEIGHBOUR_FILES, Learnt, load_learnt, write_learnt
 from models.lexical import Lexicon
 from models.neighbours import Neighbours
 from models.tower import Tower, TowerFacts, tensor_shapes
 from models.types import Matrix, Vector
+from models.user_text_neighbours import UserTextNeighbours
 
 N_ITEMS, DIM, LEXICAL, TOWER = 30, 6, 3, 4
 TEXT_DIM = DIM + LEXICAL
@@ -35,15 +36,15 @@ def random(seed: int, *shape: int) -> Matrix:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def some_tower(decay: float = 0.5) -> Tower:
-    """A tower whose every tensor is random."""
-    facts = TowerFacts(dim=TOWER, heads=2, decay=decay)
+def some_tower(decay: float = 0.5, members: int = 1) -> Tower:
+    """A tower whose every tensor is random; its members share the width."""
+    facts = TowerFacts(dim=TOWER // members, heads=2, decay=decay, members=members)
     shapes = tensor_shapes(facts, TEXT_DIM)
     return Tower(facts, {name: random(seed, *shape) for seed, (name, shape) in enumerate(shapes.items(), 100)})
 
 
-def learnt(weights: PartWeights = EQUAL) -> Learnt:
-    tower = some_tower()
+def learnt(weights: PartWeights = EQUAL, members: int = 1) -> Learnt:
+    tower = some_tower(members=members)
     parts = Parts(random(3, N_ITEMS, 4), random(4, N_ITEMS, 5), random(5, N_ITEMS, TOWER), random(6, N_ITEMS, 1))
     side = UserSide(
         decay=0.5,
@@ -53,6 +54,7 @@ def learnt(weights: PartWeights = EQUAL) -> Learnt:
         zero_shot_items=parts.zero_shot,
         tower_items=parts.tower,
         neighbours=Neighbours(np.array([[1, -1]] * N_ITEMS, np.int32), random(14, N_ITEMS, 2)),
+        text_neighbours=UserTextNeighbours(random(15, 2, 3), np.array([0, 1, 3]), np.array([0, 1, 2], np.int32)),
     )
     covariances = tuple(covariance(part) for part in (parts.zero_shot, parts.behaviour, parts.tower, parts.popularity))
     matching = FusedMatching(side, SituationWeights(history=weights, text=weights), covariances)  # type: ignore[arg-type]
@@ -73,11 +75,12 @@ def vector_of(model: Learnt, known: KnownUser) -> Vector:
     return asked.vector
 
 
+@pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("known", [user(1, []), user(2, [3]), user(0, [3, 4])])
-def test_each_part_has_the_deviation_of_its_weight(known: KnownUser) -> None:
+def test_each_part_has_the_deviation_of_its_weight(known: KnownUser, members: int) -> None:
     """Over the catalogue, the inner products of a part deviate by exactly its weight."""
     weights = PartWeights(zero_shot=0.5, behaviour=2, tower=0.25, popularity=0.1)
-    model = learnt(weights)
+    model = learnt(weights, members)
     vector = vector_of(model, known)
     bounds = np.cumsum([0, 4, 5, TOWER, 1])
     expected = [0.5, 2 if len(known.history) else 0, 0.25, 0.1]
@@ -128,14 +131,40 @@ def test_scale_leaves_zeros_alone() -> None:
     assert scale(np.zeros((1, 2), np.float32), np.eye(2, dtype=np.float32)).tolist() == [[0, 0]]
 
 
-def test_written_and_read_it_serves_the_same(tmp_path: Path) -> None:
-    model = learnt()
+@pytest.mark.parametrize("members", [1, 2])
+def test_written_and_read_it_serves_the_same(tmp_path: Path, members: int) -> None:
+    model = learnt(members=members)
     write_learnt(tmp_path, model)
     again = load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
     known = user(2, [5, 6])
     np.testing.assert_array_equal(vector_of(again, known), vector_of(model, known))
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
     np.testing.assert_array_equal(again.lexicon.vector("b a"), model.lexicon.vector("b a"))
+
+
+def test_an_artifact_of_before_there_were_text_neighbours_has_none(tmp_path: Path) -> None:
+    model = learnt()
+    write_learnt(tmp_path, model)
+    again = load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
+    assert alike_of(again) == alike_of(model) != []
+    for name in TEXT_NEIGHBOUR_FILES:
+        (tmp_path / name).unlink()
+    assert alike_of(load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)) == []
+
+
+def alike_of(model: Learnt) -> list[int]:
+    asked = model.matching.ask(user(1, []))
+    assert asked is not None
+    users: list[int] = asked.alike.users.tolist()
+    return users
+
+
+def test_tensors_of_fewer_members_are_a_wrong_shape(tmp_path: Path) -> None:
+    model = learnt()
+    write_learnt(tmp_path, model)
+    tower = TowerFacts(dim=TOWER // 2, members=2)
+    with pytest.raises(ArtifactMismatchError, match="tower"):
+        load_learnt(tmp_path, model.matching.facts.model_copy(update={"tower": tower}), n_items=N_ITEMS, dim=DIM)
 
 
 def test_a_wrong_shape_is_named(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """The relation head's features: worked by hand, and the head that scores them in the recaller."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.errors import ArtifactCorruptError
 from models.fused import Asked, Parts, Tokens
 from models.neighbours import Neighbours
 from models.recaller import Recaller, UserQuery
 from models.relation_features import FEATURES, N_FEATURES, relation_features
-from models.relation_head import HIDDEN, FeatureHead
+from models.relation_head import HIDDEN, FeatureHead, load_head, save_head
 from models.types import Matrix, Vector
+from models.user_text_neighbours import Alike, UserTextNeighbours
 from tests.artifacts import memory_artifact
 from tests.models.test_fused import EQUAL, TEXT_DIM, TOWER, learnt, random
 
@@ -22,6 +25,9 @@ def of(*values: float) -> Matrix:
 NEIGHBOURS = Neighbours(
     rows=np.array([[2]] * 9, np.int32), cosines=np.array([[0.1]] * 2 + [[0.9]] + [[0.2]] * 5 + [[0.5]], np.float32)
 )
+
+# The second of three users consumed the item that is asked about, the third another.
+WRITTEN = UserTextNeighbours(of(1.0, 1.0, 1.0).T, np.array([0, 1, 3, 4]), np.array([2, 2, 5, 7], np.int32))
 
 
 def asked(*, texts: bool = True, history: bool = True) -> Asked:
@@ -35,10 +41,11 @@ def asked(*, texts: bool = True, history: bool = True) -> Asked:
         n_words=3 * n_texts,
     )
     parts = Parts(of(2.0), of(4.0), of(8.0), of(1.0))
-    return Asked(np.ones(4, np.float32), parts, tokens, NEIGHBOURS)
+    alike = Alike(np.array([1, 2]), np.array([0.9, 0.5], np.float32), WRITTEN)
+    return Asked(np.ones(4, np.float32), parts, tokens, NEIGHBOURS, alike if texts else WRITTEN.nearest(of(0.0)))
 
 
-ITEM = of(0.5, -0.1, 0.25, 9.0)
+ITEM = np.array([[0.5, -0.1, 0.25, 9.0]] * 3, np.float32)
 ROW = np.array([2])
 
 
@@ -70,6 +77,8 @@ def test_every_feature_worked_by_hand() -> None:
         "first of the pool: consumed together, mean": 0.9,
         "length of the history": np.log1p(2),
         "words of the texts": np.log1p(3),
+        "users who wrote alike: share of the hundred nearest": np.log1p(1000 * 0.9**8 / (0.9**8 + 0.5**8)),
+        "users who wrote alike: share of the fifty nearest": np.log1p(1000 * 0.9**16 / (0.9**16 + 0.5**16)),
     }
     assert set(expected) == set(FEATURES)
     for name, value in expected.items():
@@ -79,7 +88,7 @@ def test_every_feature_worked_by_hand() -> None:
 def test_what_isnt_known_is_zero() -> None:
     without_texts = relation_features(asked(texts=False), ITEM, rows=ROW, scores=of(6.0)[0])
     without_history = relation_features(asked(history=False), ITEM, rows=ROW, scores=of(6.0)[0])
-    for found, known in ((without_texts, "texts: "), (without_history, "history: ")):
+    for found, known in ((without_texts, "texts: "), (without_texts, "users who"), (without_history, "history: ")):
         assert not any(feature(found, name) for name in FEATURES if name.startswith(known))
     assert feature(without_texts, "words of the texts") == 0
     assert feature(without_history, "length of the history") == 0
@@ -136,3 +145,23 @@ def test_the_network_bends() -> None:
     features = np.zeros((3, N_FEATURES), np.float32)
     features[:, FEATURES.index("popularity")] = [-5, 1, 2]
     np.testing.assert_allclose(network.score(features), [0, 0, 3])
+
+
+def test_a_head_of_before_the_last_features_knows_the_first(tmp_path: Path) -> None:
+    older = head(popularity=1)
+    for name in ("mean", "deviation", "linear", "inner.weight"):
+        older.tensors[name] = older.tensors[name][..., :-2].copy()
+    save_head(older, tmp_path / "head.safetensors")
+    read = load_head(tmp_path / "head.safetensors", kind="features", dim=1, n_items=1)
+    features = random(30, 4, N_FEATURES)
+    assert isinstance(read, FeatureHead)
+    np.testing.assert_array_equal(read.score(features), head(popularity=1).score(features))
+
+
+def test_a_head_of_more_features_than_there_are_is_refused(tmp_path: Path) -> None:
+    newer = head()
+    for name in ("mean", "deviation", "linear"):
+        newer.tensors[name] = np.zeros(N_FEATURES + 1, np.float32)
+    save_head(newer, tmp_path / "head.safetensors")
+    with pytest.raises(ArtifactCorruptError, match="mean"):
+        load_head(tmp_path / "head.safetensors", kind="features", dim=1, n_items=1)

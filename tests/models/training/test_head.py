@@ -49,7 +49,8 @@ def test_noise_is_not_shipped() -> None:
     [
         (0.02, 0.006, True),  # 1.4 standard errors at one cutoff, but a gain on the mean
         (0.02, 0.02, False),  # a loss beyond chance at one cutoff
-        (-0.001, 0.0, False),  # within chance at each, but a loss on the mean
+        (-0.004, 0.0, True),  # a loss within one standard error on the mean
+        (-0.006, 0.0, False),  # within chance at each, but a loss beyond it on the mean
         (0.0, 0.0, True),
     ],
 )

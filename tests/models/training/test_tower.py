@@ -1,7 +1,5 @@
 """The tower as it is fitted in torch and served in numpy: the same scores, repeatable, and zero-shot at its start."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,8 @@ from models.training import tower_module
 from models.training.split import UserEvents
 from models.training.tower import FittedTower, fit_tower
 from models.training.tower_examples import Examples
-from models.training.tower_module import TowerInputs, TowerModule, TowerTraining
+from models.training.tower_inputs import TowerInputs, TowerTables
+from models.training.tower_module import TowerModule, TowerTraining
 from models.types import Matrix
 
 N_ITEMS, N_TEXTS, TEXT_DIM, N_TERMS = 24, 7, 10, 12
@@ -49,14 +48,21 @@ def examples(users: list[UserEvents], *, ordered: bool = True) -> Examples:
     return Examples(tuple(users), TEXTS, np.empty(0, np.int64), N_ITEMS, ordered, FACTS.longest)
 
 
-def shaken() -> TowerModule:
-    """A module in which nothing is zero any more."""
+def modules(members: int = 1) -> list[TowerModule]:
+    """Members as they start."""
+    tables, facts = TowerTables(INPUTS), FACTS.model_copy(update={"members": members})
     torch.manual_seed(0)
-    module = TowerModule(INPUTS, FACTS, TowerTraining())
+    return [TowerModule(tables, facts, TowerTraining()).eval() for _ in range(members)]
+
+
+def shaken(members: int = 1) -> list[TowerModule]:
+    """Members in which nothing is zero any more."""
+    started = modules(members)
     with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return module.eval()
+        for module in started:
+            for parameter in module.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return started
 
 
 def known_rows(user: UserEvents) -> tuple[list[int], list[int]]:
@@ -65,6 +71,7 @@ def known_rows(user: UserEvents) -> tuple[list[int], list[int]]:
     return user.items[before].tolist(), [TEXTS[text] for text in user.texts[before] if text]
 
 
+@pytest.mark.parametrize("members", [1, 2, 3])
 @pytest.mark.parametrize(
     "user",
     [
@@ -73,15 +80,15 @@ def known_rows(user: UserEvents) -> tuple[list[int], list[int]]:
         events([3, 9]),
     ],
 )
-def test_numpy_serves_what_torch_was_fitted_as(user: UserEvents, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_serves_what_torch_was_fitted_as(user: UserEvents, members: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last question of an ordered user is what the service is asked: everything before, newest last."""
     for share in ("_TEXTS_ALONE", "_ITEMS_ALONE"):
         monkeypatch.setattr(f"models.training.tower_examples.{share}", 0.0)
-    module = shaken()
-    fitted = training_tower._fitted(module, [])
+    fitted_as = shaken(members)
+    fitted = training_tower._fitted(fitted_as, [])
     batch = next(examples([user]).batches(1, np.random.default_rng(0)))
     with torch.no_grad():
-        expected = module.users(module.items(), batch)[0, -1].numpy()
+        expected = np.hstack([module.users(module.items(), batch)[0, -1].numpy() for module in fitted_as])
     rows, texts = known_rows(user)
     words = INPUTS.text_terms[texts] @ fitted.words
     outputs = fitted.tower.texts(INPUTS.texts[texts], words)
@@ -89,16 +96,30 @@ def test_numpy_serves_what_torch_was_fitted_as(user: UserEvents, monkeypatch: py
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_an_item_without_users_is_served_by_its_text() -> None:
+@pytest.mark.parametrize("members", [1, 2])
+def test_an_item_without_users_is_served_by_its_text(members: int) -> None:
     """Cold items have no residual: the numpy side computes what torch did."""
-    fitted = training_tower._fitted(shaken(), [])
+    fitted = training_tower._fitted(shaken(members), [])
     cold = slice(20, N_ITEMS)
     found = fitted.tower.items(INPUTS.items[cold], INPUTS.item_terms[cold] @ fitted.words)
     np.testing.assert_allclose(found, fitted.items[cold], atol=2e-5)
 
 
+def test_members_are_towers_side_by_side() -> None:
+    """What several find is what each would find alone, one behind the other."""
+    together = training_tower._fitted(shaken(2), [])
+    none, ones = np.empty((0, 2 * FACTS.dim), np.float32), np.ones(3, np.float32)
+    found = together.tower.user(none, together.items[:3], ones)
+    for member, module in enumerate(shaken(2)):
+        module.facts = FACTS
+        alone, own = training_tower._fitted([module], []), slice(member * FACTS.dim, (member + 1) * FACTS.dim)
+        np.testing.assert_array_equal(together.items[:, own], alone.items)
+        np.testing.assert_array_equal(together.words[:, own], alone.words)
+        np.testing.assert_allclose(found[own], alone.tower.user(none[:, own], alone.items[:3], ones), atol=1e-6)
+
+
 def test_before_training_a_user_is_the_faded_mean_of_what_is_known() -> None:
-    fitted = training_tower._fitted(TowerModule(INPUTS, FACTS, TowerTraining()).eval(), [])
+    fitted = training_tower._fitted(modules(), [])
     found = fitted.tower.user(np.empty((0, FACTS.dim), np.float32), fitted.items[[1, 2]], np.ones(2, np.float32))
     mean = FACTS.decay * fitted.items[1] + fitted.items[2]
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
@@ -114,22 +135,31 @@ def test_an_item_of_no_weight_is_not_read(weights: list[float]) -> None:
     np.testing.assert_allclose(both, one, atol=1e-6)
 
 
-def test_the_shapes_are_those_that_are_fitted() -> None:
-    tensors = training_tower._fitted(shaken(), []).tower.tensors
-    assert {name: tensor.shape for name, tensor in tensors.items()} == tensor_shapes(FACTS, TEXT_DIM)
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_shapes_are_those_that_are_fitted(members: int) -> None:
+    tower = training_tower._fitted(shaken(members), []).tower
+    assert {name: tensor.shape for name, tensor in tower.tensors.items()} == tensor_shapes(tower.facts, TEXT_DIM)
 
 
-def fit(seed: int = 0, **training: float) -> FittedTower:
+def fit(seed: int = 0, members: int = 1) -> FittedTower:
     users = [events([row % 20, (row + 1) % 20, (row + 2) % 20]) for row in range(40)]
-    settings = replace(TowerTraining(epochs=8, batch=8, learning_rate=2e-2), **training)
-    return fit_tower(INPUTS, examples(users), FACTS, settings, seed=seed)
+    settings = TowerTraining(epochs=8, batch=8, learning_rate=2e-2)
+    return fit_tower(INPUTS, examples(users), FACTS.model_copy(update={"members": members}), settings, seed=seed)
 
 
-def test_the_loss_falls_and_a_seed_repeats() -> None:
-    first, again, other = fit(), fit(), fit(seed=1)
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_loss_falls_and_a_seed_repeats(members: int) -> None:
+    first, again, other = (fit(seed, members) for seed in (0, 0, 1))
     assert first.losses[-1] < 0.8 * first.losses[0]
     np.testing.assert_array_equal(first.items, again.items)
     assert not np.array_equal(first.items, other.items)
+
+
+def test_members_learn_apart() -> None:
+    """They start from the same projection, and end at different towers."""
+    fitted = fit(members=2)
+    assert fitted.items.shape == (N_ITEMS, 2 * FACTS.dim)
+    assert not np.allclose(fitted.items[:, : FACTS.dim], fitted.items[:, FACTS.dim :], atol=0.05)
 
 
 def test_above_a_size_the_softmax_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:

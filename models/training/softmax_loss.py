@@ -1,0 +1,91 @@
+"""Cross-entropy over a catalogue, so that little of a step is spent on memory.
+
+Questions are gone through in blocks, and what is kept of a block is its gradient, not its logits.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Logits at once, (questions, items) in float32. Below 32 MB the C library keeps the memory instead of asking for
+# fresh pages each time, and what is written is still in the cache when it is read again.
+_LOGITS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What is asked of a batch's questions.
+
+    Attributes:
+        question: Row of each target's question, shape `(n_targets,)`.
+        target: Column of the item, shape `(n_targets,)`.
+        weight: Shape `(n_targets,)`.
+    """
+
+    question: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def cross_entropy(users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> Tensor:
+    """Returns the weighted mean of the targets' cross-entropy over softmax(users·itemsᵀ + bias).
+
+    Args:
+        users: Of the questions, shape `(q, dim)`.
+        items: Shape `(n, dim)`.
+        bias: Of the items, shape `(n,)`.
+        asks: The right answers.
+    """
+    loss: Tensor = _CrossEntropy.apply(users, items, bias, asks)  # type: ignore[no-untyped-call]  # torch's
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """With weights w that sum to 1, the gradient by the logits is Σw·softmax, less w at the targets."""
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> Tensor:  # noqa: ANN401  # torch's
+        device = users.device.type
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        # Autocast would turn the products with float32 gradients into others than torch's own backward takes.
+        with torch.autocast(device, enabled=False):
+            low_users, low_items = users.detach().to(low), items.detach().to(low)
+            loss, of_logits, of_bias = _by_block(low_users, low_items, bias.detach().float(), asks)
+            of_users, of_items = of_logits @ low_items, of_logits.T @ low_users
+        ctx.save_for_backward(of_users.to(users.dtype), of_items.to(items.dtype), of_bias.to(bias.dtype))
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401  # torch's
+        of_users, of_items, of_bias = ctx.saved_tensors
+        return outer * of_users, outer * of_items, outer * of_bias, None
+
+
+def _by_block(users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the loss, its gradient by the logits, shape `(q, n)` in the users' type, and by the bias."""
+    q, n = len(users), len(items)
+    weight = asks.weight / asks.weight.sum()
+    of_question = torch.zeros(q, device=users.device).index_add_(0, asks.question, weight)
+    size = max(1, min(_LOGITS // n, q))
+    of_logits = torch.empty((q, n), dtype=users.dtype, device=users.device)
+    block = torch.empty((size, n), dtype=torch.float32, device=users.device)
+    loss, of_bias = torch.zeros((), device=users.device), torch.zeros_like(bias)
+    for start in range(0, q, size):
+        rows = slice(start, min(start + size, q))
+        logits = block[: rows.stop - start]
+        logits.copy_(torch.mm(users[rows], items.T, out=of_logits[rows])).add_(bias)
+        logits.sub_(logits.amax(dim=1, keepdim=True))
+        inside = (asks.question >= start) & (asks.question < rows.stop)
+        place = asks.question[inside] - start, asks.target[inside]
+        at_target = logits[place]
+        total = logits.exp_().sum(dim=1, keepdim=True)
+        loss -= (weight[inside] * (at_target - total[place[0], 0].log())).sum()
+        gradient = logits.mul_(of_question[rows, None] / total)
+        gradient.index_put_(place, -weight[inside], accumulate=True)
+        of_bias += gradient.sum(dim=0)
+        of_logits[rows] = gradient
+    return loss, of_logits, of_bias

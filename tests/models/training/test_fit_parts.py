@@ -1,0 +1,46 @@
+"""Fitting the parts: what has a closed form once, towers as often as is asked."""
+
+import numpy as np
+import pytest
+
+from models.training import fit_parts as module
+from models.training.fit_parts import PartsFit, fit_parts
+from models.training.tower_module import TowerTraining
+from tests.models.training.test_fit import world
+
+ONE_EPOCH = TowerTraining(epochs=1)
+
+
+def test_a_second_tower_stands_on_the_same_closed_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take seconds, and are the same for every tower."""
+    found = PartsFit(*world())
+    monkeypatch.delattr(module, "factorise")
+    first, second = found.fit(training=ONE_EPOCH), found.fit(training=TowerTraining(epochs=2))
+    assert first.items.behaviour is second.items.behaviour
+    assert (len(first.losses), len(second.losses)) == (1, 2)
+    assert not np.array_equal(first.items.tower, second.items.tower)
+
+
+def test_fitted_again_the_parts_are_those_of_a_fit_of_their_own() -> None:
+    """The first tower leaves no trace in the second."""
+    found = PartsFit(*world())
+    found.fit(training=TowerTraining(epochs=2))
+    again, alone = found.fit(training=ONE_EPOCH), fit_parts(*world(), training=ONE_EPOCH)
+    np.testing.assert_array_equal(again.items.joined(), alone.items.joined())
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_only_ordered_rows_know_steps_back(*, texts: bool) -> None:
+    """Texts of the world are of unordered rows."""
+    facts = fit_parts(*world(texts=texts), training=ONE_EPOCH).side.tower.facts
+    assert (facts.decay < 1, facts.slope > 0) == (not texts, not texts)
+    assert facts.width == facts.members * facts.dim
+
+
+def test_the_tower_is_no_wider_than_what_it_reads() -> None:
+    interactions, features = world()
+    text_dim = features.item_meaning().shape[1]
+    parts = fit_parts(interactions, features, training=ONE_EPOCH)
+    facts = parts.side.tower.facts
+    assert text_dim - facts.heads < facts.dim <= text_dim
+    assert parts.items.tower.shape == (features.n_items, facts.width)

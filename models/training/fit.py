@@ -19,6 +19,8 @@ from models.training.tower_module import TowerTraining
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
+# A tower whose learning rate comes down is at its best some epochs after one that is stopped at a high rate.
+_MORE = 2
 _PATIENCE = 3  # epochs that may pass without a better one
 _DECAYS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _MAX_CASES = 2_000
@@ -74,6 +76,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     parts_fit.fit(device=device, on_epoch=epochs.keep)
     parts, training = epochs.best, replace(TowerTraining(), epochs=epochs.n_best)
     if epochs.n_best < _LATE * TowerTraining().epochs:  # before the learning rate was down
+        training = replace(training, epochs=epochs.n_best + _MORE)
         parts = parts_fit.fit(training=training, device=device)
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
@@ -146,17 +149,20 @@ class _Epochs:
 
     def keep(self, parts: FittedParts) -> bool:
         """Judges the parts after an epoch, and returns whether the next one may be better."""
-        tower = _alone("tower")
-        by_task = [
-            PartScores(parts, cases, self._features, 1.0, only="tower").mean_recall(tower)
-            for cases in self._by_task.values()
-        ]
-        recall = round(float(np.mean(by_task)), 4)
+        recall = self._judged(parts)
         if not self.recalls or recall >= max(self.recalls):
             self._best = parts
         self.recalls.append(recall)
         self.losses = parts.losses
         return len(self.recalls) - self.n_best < _PATIENCE
+
+    def _judged(self, parts: FittedParts) -> float:
+        tower = _alone("tower")
+        by_task = [
+            PartScores(parts, cases, self._features, 1.0, only="tower").mean_recall(tower)
+            for cases in self._by_task.values()
+        ]
+        return round(float(np.mean(by_task)), 4)
 
 
 def _decays(past: Interactions) -> tuple[float, ...]:

@@ -1,11 +1,13 @@
 """Learning: it finds structure, repeats by seed, serves what it judged, and finds nothing where there is nothing."""
 
+from unittest.mock import ANY
+
 import numpy as np
 import pytest
 
 from models.errors import DataError
 from models.training.features import EncodedTexts, Features, make_features
-from models.training.fit import choose, fit
+from models.training.fit import _Epochs, choose, fit
 from models.training.fit_parts import fit_parts
 from models.training.interactions import Interactions
 from models.training.judge import judge, rank_by_scores
@@ -97,6 +99,16 @@ def test_a_seed_repeats() -> None:
     first, second = fit(interactions, features), fit(interactions, features)
     assert first[1] == second[1]
     np.testing.assert_array_equal(first[0].items.joined(), second[0].items.joined())
+
+
+def test_an_early_best_epoch_is_fitted_again_with_two_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at a high learning rate it is best sooner than one whose rate comes down."""
+    recalls = iter([0.1, 0.3, 0.2, 0.1, 0.1])
+    monkeypatch.setattr(_Epochs, "_judged", lambda *_: next(recalls))
+    interactions, features = world(texts=True)
+    recipe = choose(split(interactions), features)
+    assert recipe.training.epochs == 2 + 2
+    assert recipe.figures["tower"] == {"loss": ANY, "recall": [0.1, 0.3, 0.2, 0.1, 0.1]}
 
 
 def test_the_search_judges_what_the_service_does() -> None:

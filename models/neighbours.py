@@ -1,12 +1,30 @@
 """Which items are consumed together: each item's nearest others by the cosine of their users. Numpy only."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.types import Matrix, Rows
+
+
+class Places:
+    """Where rows are among some candidates.
+
+    Args:
+        candidates: Distinct rows.
+        n_items: All rows are below it.
+    """
+
+    def __init__(self, candidates: Rows, n_items: int) -> None:
+        self.n = len(candidates)
+        self._table = np.full(n_items + 1, -1, np.int32)  # the last is what -1 finds
+        self._table[candidates] = np.arange(self.n, dtype=np.int32)
+
+    def of(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Returns the place of each row, -1 where it is no candidate, in the shape of `rows`; row -1 is nowhere."""
+        found: NDArray[np.int32] = self._table[rows]
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,32 +39,17 @@ class Neighbours:
     rows: NDArray[np.int32]
     cosines: Matrix
 
-    def between(self, items: Rows, candidates: Rows) -> Matrix:
-        """Returns the cosine of each pair, 0 where they are no neighbours, shape `(len(items), len(candidates))`.
+    def between(self, items: Rows, places: Places) -> Matrix:
+        """Returns the cosine of each pair, 0 where they are no neighbours, shape `(len(items), n_candidates)`.
 
         Args:
             items: Rows; one that is past the fitted items has no neighbours.
-            candidates: Distinct rows.
+            places: Of the candidates.
         """
-        found = np.zeros((len(items), len(candidates)), np.float32)
+        found = np.zeros((len(items), places.n), np.float32)
         fitted = np.flatnonzero(items < len(self.rows))
-        if not len(fitted) or not len(candidates):
-            return found
         known = items[fitted]
-        place = places_among(candidates, self.rows[known])
+        place = places.of(self.rows[known])
         item, neighbour = np.nonzero(place >= 0)
         found[fitted[item], place[item, neighbour]] = self.cosines[known[item], neighbour]
         return found
-
-
-def places_among(candidates: Rows, rows: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
-    """Returns where each row is among the candidates, -1 where it isn't, in the shape of `rows`.
-
-    Args:
-        candidates: Distinct rows; at least one.
-        rows: At least one; -1 is nowhere.
-    """
-    places = np.full(int(max(rows.max(), candidates.max())) + 2, -1, np.int32)  # the last is what -1 finds
-    places[candidates] = np.arange(len(candidates), dtype=np.int32)
-    found: NDArray[np.int32] = places[rows]
-    return found

@@ -9,7 +9,7 @@ consume. Numpy only.
 import numpy as np
 
 from models.fused import Asked, Tokens
-from models.neighbours import Neighbours
+from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 
 # New ones come last: a head that was fitted before knows the first.
@@ -62,26 +62,28 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
     # Each part by itself: the behaviour part is half of a vector, and nobody asks for it without a history.
     zero_shot, tower = items[:, :d0][rows], items[:, d0 + d1 : d0 + d1 + d2][rows]
     found = np.zeros((N_FEATURES, len(rows)), np.float32)  # a feature is written at once
+    places = Places(rows, len(items))
     found[0] = scores
     found[1] = zero_shot @ parts.zero_shot[0]
     found[3] = tower @ parts.tower[0]
     found[4] = items[rows, -1]
     newest = slice(-_NEWEST, None)
+    alone = len(tokens.texts[0]) == 1 and not len(tokens.weights)
     if len(tokens.weights):  # who consumed nothing has no behaviour either
         behaviour = items[:, d0 : d0 + d1][rows]
         found[2] = _compress(behaviour @ parts.behaviour[0], 1.0)
         _by_history(found[5:12], tokens, zero_shot, behaviour, tower)
-        near = asked.neighbours.between(tokens.rows[newest], rows)
+        near = asked.neighbours.between(tokens.rows[newest], places)
         fade = _fade(len(near))
         found[12], found[13] = (fade[:, None] * near).max(axis=0), near[-1]
         found[14] = _compress(fade @ near, _TOGETHER_STRETCH)
     if len(tokens.texts[0]):
-        found[15] = (tokens.texts[0][newest] @ zero_shot.T).max(axis=0)
+        found[15] = _nearest_text(tokens.texts[0][newest], parts.zero_shot[0], found[1], zero_shot, alone=alone)
         found[16] = (tokens.texts[1][newest] @ tower.T).max(axis=0)
-    found[17], found[18] = _beside_the_first(asked.neighbours, rows, scores)
+    found[17], found[18] = _beside_the_first(asked.neighbours.between(rows[:_FIRST], places), scores)
     found[19] = np.log1p(len(tokens.weights))
     found[20] = np.log1p(tokens.n_words)
-    found[21:23] = np.log1p(_ALIKE_STRETCH * asked.alike.shares(rows))
+    found[21:23] = np.log1p(_ALIKE_STRETCH * asked.alike.shares(places))
     return found.T
 
 
@@ -96,12 +98,34 @@ def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Mat
     found[5], found[6] = related.max(axis=0), related[-1]
 
 
-def _beside_the_first(neighbours: Neighbours, rows: Rows, scores: Vector) -> tuple[Vector, Vector]:
-    """Returns the largest and the mean likeness to the first of the pool, each by its share of their softmax."""
+def _nearest_text(texts: Matrix, part: Vector, by_part: Vector, zero_shot: Matrix, *, alone: bool) -> Vector:
+    """Returns the largest inner product of any text with each candidate.
+
+    Args:
+        texts: Zero-shot parts, shape `(t, d₀)`.
+        part: That of the user, shape `(d₀,)`.
+        by_part: Its inner products with the candidates, shape `(n,)`.
+        zero_shot: Those of the candidates, shape `(n, d₀)`.
+        alone: The user is known by one text and nothing else: the part is that text, scaled.
+    """
+    if alone and part.any():
+        scaled: Vector = by_part * np.float32((texts[0] @ part) / (part @ part))
+        return scaled
+    nearest: Vector = (texts @ zero_shot.T).max(axis=0)
+    return nearest
+
+
+def _beside_the_first(near: Matrix, scores: Vector) -> tuple[Vector, Vector]:
+    """Returns the largest and the mean likeness to the first of the pool, each by its share of their softmax.
+
+    Args:
+        near: How often each of them is consumed together with each candidate, shape `(f, n)`.
+        scores: Of the candidates, shape `(n,)`.
+    """
     first = scores[:_FIRST]
     shares = np.exp(first - first.max(initial=0)) if len(first) else first
     shares = shares / max(float(shares.sum()), 1e-12)
-    near = shares[:, None] * neighbours.between(rows[:_FIRST], rows)
+    near = shares[:, None] * near
     return _FIRST * near.max(axis=0, initial=0), near.sum(axis=0)
 
 

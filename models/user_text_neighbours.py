@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.neighbours import places_among
+from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 
 _NEAREST = 100
@@ -36,12 +36,12 @@ class UserTextNeighbours:
         asked = texts[:, : self.texts.shape[1]].sum(axis=0)
         norm = float(np.linalg.norm(asked))
         if not len(self.texts) or norm == 0:
-            return Alike(np.empty(0, np.int64), np.empty(0, np.float32), self)
+            return Alike(np.empty(0, np.int64), np.empty((len(_VIEWS), 0), np.float32), self)
         cosines = self.texts @ (asked / norm).astype(np.float32)
         some = np.argpartition(-cosines, _NEAREST)[:_NEAREST] if len(cosines) > _NEAREST else np.arange(len(cosines))
         best = some[np.argsort(-cosines[some], kind="stable")]
         best = best[cosines[best] > 0]
-        return Alike(best, cosines[best], self)
+        return Alike(best, _weights(cosines[best]), self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,37 +50,39 @@ class Alike:
 
     Attributes:
         users: Their positions among those who wrote, shape `(m,)`.
-        cosines: Above 0, shape `(m,)`.
+        weights: What each counts, in two views that sum up to 1, shape `(2, m)`.
         among: All who wrote.
     """
 
     users: Rows
-    cosines: Vector
+    weights: Matrix
     among: UserTextNeighbours
 
-    def shares(self, candidates: Rows) -> Matrix:
-        """Returns how much of these users' weight is on those who consumed each candidate, by two views, `(2, n)`.
-
-        Args:
-            candidates: Distinct rows, shape `(n,)`.
-        """
-        found = np.zeros((len(_VIEWS), len(candidates)), np.float32)
+    def shares(self, candidates: Places) -> Matrix:
+        """Returns how much of these users' weight is on those who consumed each candidate, `(2, n_candidates)`."""
+        found = np.zeros((len(_VIEWS), candidates.n), np.float32)
         begins = self.among.starts[self.users]
         lengths = self.among.starts[self.users + 1] - begins
         ends = lengths.cumsum()
-        if not len(candidates) or not len(ends) or not ends[-1]:
+        if not len(ends) or not ends[-1]:
             return found
         # Where each of their items is: its number, shifted by its user's start.
         rows = self.among.items[np.arange(ends[-1]) + np.repeat(begins - (ends - lengths), lengths)]
-        place = places_among(candidates, rows)
+        place = candidates.of(rows)
         known = place >= 0
         place, user = place[known], np.repeat(np.arange(len(lengths)), lengths)[known]
-        for view, (power, nearest) in enumerate(_VIEWS):
-            weights = self.cosines**power
-            weights[nearest:] = 0
-            shares = weights / max(float(weights.sum()), 1e-30)
-            found[view] = np.bincount(place, weights=shares[user], minlength=len(candidates))
+        for view, weights in enumerate(self.weights):
+            found[view] = np.bincount(place, weights=weights[user], minlength=candidates.n)
         return found
+
+
+def _weights(cosines: Vector) -> Matrix:
+    """Returns what users of falling cosines above 0 count in each view."""
+    weights = np.zeros((len(_VIEWS), len(cosines)), np.float32)
+    for view, (power, nearest) in enumerate(_VIEWS):
+        weights[view, :nearest] = cosines[:nearest] ** power
+    shares: Matrix = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30)
+    return shares
 
 
 def nobody_wrote() -> UserTextNeighbours:

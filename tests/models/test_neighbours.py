@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from models.neighbours import Neighbours
+from models.neighbours import Neighbours, Places
 from models.training.neighbours import fit_neighbours
 
 CONSUMED = csr_matrix(np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 0]], np.float32))
@@ -13,7 +13,7 @@ CONSUMED = csr_matrix(np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 0]], np.fl
 
 def test_cosines_worked_by_hand() -> None:
     """Items 0 and 1 share both of their users; item 2 shares one of its two; item 3 has none."""
-    found = fit_neighbours(CONSUMED).between(np.arange(4), np.arange(4))
+    found = fit_neighbours(CONSUMED).between(np.arange(4), Places(np.arange(4), 4))
     expected = np.array([[0, 1, 0.5, 0], [1, 0, 0.5, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -31,5 +31,5 @@ def test_any_pairs_are_looked_up(seed: int, items: list[int], candidates: set[in
                 dense[row, column] = cosine
     dense = np.vstack([dense, np.zeros((5, 15), np.float32)])
     asked, among = np.array(items, np.int64), np.array(rng.permutation(sorted(candidates)), np.int64)
-    found = Neighbours(near, cosines).between(asked, among)
+    found = Neighbours(near, cosines).between(asked, Places(among, 15))
     np.testing.assert_array_equal(found, dense[asked][:, among])

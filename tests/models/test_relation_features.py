@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.errors import ArtifactCorruptError
-from models.fused import Asked, Parts, Tokens
+from models.fused import Asked, KnownUser, Parts, Tokens
 from models.neighbours import Neighbours
 from models.recaller import Recaller, UserQuery
 from models.relation_features import FEATURES, N_FEATURES, relation_features
@@ -27,7 +27,7 @@ NEIGHBOURS = Neighbours(
 )
 
 # The second of three users consumed the item that is asked about, the third another.
-WRITTEN = UserTextNeighbours(of(1.0, 1.0, 1.0).T, np.array([0, 1, 3, 4]), np.array([2, 2, 5, 7], np.int32))
+WRITTEN = UserTextNeighbours(of(1.0, 1.0, 1.0).T, np.array([0, 1, 3, 4]), np.array([2, 2, 1, 0], np.int32))
 
 
 def asked(*, texts: bool = True, history: bool = True) -> Asked:
@@ -41,12 +41,15 @@ def asked(*, texts: bool = True, history: bool = True) -> Asked:
         n_words=3 * n_texts,
     )
     parts = Parts(of(2.0), of(4.0), of(8.0), of(1.0))
-    alike = Alike(np.array([1, 2]), np.array([0.9, 0.5], np.float32), WRITTEN)
+    alike = Alike(np.array([1, 2]), np.array([[0.75, 0.25], [0.875, 0.125]], np.float32), WRITTEN)
     return Asked(np.ones(4, np.float32), parts, tokens, NEIGHBOURS, alike if texts else WRITTEN.nearest(of(0.0)))
 
 
 ITEM = np.array([[0.5, -0.1, 0.25, 9.0]] * 3, np.float32)
 ROW = np.array([2])
+
+
+NO_ROWS, NO_WEIGHTS = np.empty(0, np.int64), np.empty(0, np.float32)
 
 
 def feature(values: Matrix, name: str) -> float:
@@ -77,8 +80,8 @@ def test_every_feature_worked_by_hand() -> None:
         "first of the pool: consumed together, mean": 0.9,
         "length of the history": np.log1p(2),
         "words of the texts": np.log1p(3),
-        "users who wrote alike: share of the hundred nearest": np.log1p(1000 * 0.9**8 / (0.9**8 + 0.5**8)),
-        "users who wrote alike: share of the fifty nearest": np.log1p(1000 * 0.9**16 / (0.9**16 + 0.5**16)),
+        "users who wrote alike: share of the hundred nearest": np.log1p(1000 * 0.75),
+        "users who wrote alike: share of the fifty nearest": np.log1p(1000 * 0.875),
     }
     assert set(expected) == set(FEATURES)
     for name, value in expected.items():
@@ -165,3 +168,14 @@ def test_a_head_of_more_features_than_there_are_is_refused(tmp_path: Path) -> No
     save_head(newer, tmp_path / "head.safetensors")
     with pytest.raises(ArtifactCorruptError, match="mean"):
         load_head(tmp_path / "head.safetensors", kind="features", dim=1, n_items=1)
+
+
+def test_a_text_alone_is_as_near_as_beside_others() -> None:
+    """There the user's part says it already; a text that says nothing changes no nearest."""
+    model = learnt(EQUAL)
+    one = model.matching.ask(KnownUser(QUERY.texts, NO_ROWS, NO_WEIGHTS))
+    assert one is not None
+    rows, scores = np.arange(5), np.zeros(5, np.float32)
+    found = relation_features(one, model.item_vectors, rows=rows, scores=scores)
+    nearest = (one.tokens.texts[0] @ model.item_vectors[:5, : one.parts.zero_shot.shape[1]].T)[0]
+    np.testing.assert_allclose(found[:, FEATURES.index("texts: meaning, nearest")], nearest, rtol=1e-4)

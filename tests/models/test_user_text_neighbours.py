@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 from models.user_text_neighbours import UserTextNeighbours
 
@@ -38,7 +39,7 @@ def test_shares_are_those_of_a_loop_over_everybody(n_users: int, seed: int, n_te
     rng = np.random.default_rng(seed)
     texts = rng.standard_normal((n_texts, 6)).astype(np.float32)  # the zero-shot part has more axes
     candidates = rng.permutation(np.array(sorted(chosen), np.int64))
-    found = written.nearest(texts).shares(candidates)
+    found = written.nearest(texts).shares(Places(candidates, N_ITEMS + 3))
     np.testing.assert_allclose(found, oracle(written, texts[:, :4].sum(axis=0), candidates), rtol=1e-3, atol=1e-6)
 
 
@@ -47,7 +48,8 @@ def test_the_nearest_come_first_and_nobody_who_is_unlike() -> None:
     texts = np.stack([axes[0], -axes[0], axes[1], (axes[0] + axes[1]) / np.sqrt(np.float32(2))])
     alike = UserTextNeighbours(texts, np.zeros(5, np.int64), np.empty(0, np.int32)).nearest(3 * axes[:1])
     assert alike.users.tolist() == [0, 3]
-    np.testing.assert_allclose(alike.cosines, [1, np.sqrt(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(alike.weights[:, 1] / alike.weights[:, 0], [2.0**-4, 2.0**-8], rtol=1e-5)
+    np.testing.assert_allclose(alike.weights.sum(axis=1), 1, rtol=1e-6)
 
 
 def test_who_wrote_nothing_is_like_nobody() -> None:
@@ -55,4 +57,4 @@ def test_who_wrote_nothing_is_like_nobody() -> None:
     for texts in (np.empty((0, 6), np.float32), np.zeros((1, 6), np.float32)):
         alike = written.nearest(texts)
         assert len(alike.users) == 0
-        assert not alike.shares(np.arange(3)).any()
+        assert not alike.shares(Places(np.arange(3), 3)).any()

@@ -30,8 +30,8 @@ class ItemIndex:
     """An index over item vectors.
 
     Args:
-        index: A FAISS index with metric inner product: flat, a reduction to flat, or HNSW over flat storage of vectors
-            with equalised norms.
+        index: A FAISS index with metric inner product: flat, or HNSW over flat storage of vectors with equalised norms;
+            None beside a reduction.
         kind: Which of them.
         vectors: What it holds, shape `(n_items, dim)`.
         reduction: Of the vectors, where the kind is "reduced".
@@ -50,7 +50,7 @@ class ItemIndex:
         self.kind: IndexKind = kind
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._vectors)
 
     @property
     def dim(self) -> int:
@@ -89,7 +89,8 @@ class ItemIndex:
 
     def save(self, path: Path) -> None:
         """Writes the index as a FAISS file."""
-        faiss.write_index(self._index, str(path))
+        index = self._index if self._reduction is None else self._reduction.to_faiss()
+        faiss.write_index(index, str(path))
 
     def _walk(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         ef_search = max(int(self._index.hnsw.efSearch), 2 * k)
@@ -142,7 +143,7 @@ def build_index(
     dim = vectors.shape[1]
     if kind == "reduced":
         reduction = reduce(vectors, params["rank"], queries)
-        return ItemIndex(reduction.to_faiss(), kind, vectors, reduction)
+        return ItemIndex(None, kind, vectors, reduction)
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     else:
@@ -194,7 +195,7 @@ def load_index(path: Path, kind: IndexKind, vectors: Matrix) -> ItemIndex:
     reduction = from_faiss(index)
     if reduction is None:
         raise ArtifactCorruptError(f"{path.name} is no linear reduction to a flat index; rebuild the artifact")
-    return ItemIndex(index, kind, vectors, reduction)
+    return ItemIndex(None, kind, vectors, reduction)  # FAISS' own copy goes: it would be in memory twice
 
 
 def _best(scores: Vector, k: int, eligible: Mask | None) -> Rows:

@@ -39,7 +39,7 @@ class LiveItem:
 
 
 class _Stacked:
-    """Rows of an array that is only mapped, with a few more behind it; read by integer rows."""
+    """Rows of an array that is only mapped, with a few more behind it; read by integer rows, of some columns or all."""
 
     def __init__(self, base: Matrix, more: Matrix) -> None:
         self._base, self._more = base, more
@@ -49,7 +49,9 @@ class _Stacked:
     def __len__(self) -> int:
         return len(self._base) + len(self._more)
 
-    def __getitem__(self, rows: Rows) -> Matrix:
+    def __getitem__(self, rows: Rows | tuple[slice, int | slice]) -> Matrix:
+        if isinstance(rows, tuple):  # columns, whose rows are asked for next
+            return _stacked(self._base[rows], self._more[rows])
         is_more = rows >= len(self._base)
         if not is_more.any():
             return self._base[rows]
@@ -60,7 +62,8 @@ class _Stacked:
 
 
 def _stacked(base: Matrix, more: Matrix) -> Matrix:
-    return cast("Matrix", _Stacked(base, more))  # all that a matrix of items is asked for is its rows
+    # All that a matrix of items is asked for is [rows], [:, columns][rows] and its length.
+    return cast("Matrix", _Stacked(base, more))
 
 
 class _Ids(Sequence[str]):

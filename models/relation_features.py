@@ -66,7 +66,7 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
     found[0] = scores
     found[1] = zero_shot @ parts.zero_shot[0]
     found[3] = tower @ parts.tower[0]
-    found[4] = items[rows, -1]
+    found[4] = items[:, -1][rows]
     newest = slice(-_NEWEST, None)
     alone = len(tokens.texts[0]) == 1 and not len(tokens.weights)
     if len(tokens.weights):  # who consumed nothing has no behaviour either

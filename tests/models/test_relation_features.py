@@ -9,13 +9,14 @@ import pytest
 from models.errors import ArtifactCorruptError
 from models.fused import Asked, KnownUser, Parts, Tokens
 from models.neighbours import Neighbours
+from models.overlay import LiveItem, lay_over
 from models.recaller import Recaller, UserQuery
 from models.relation_features import FEATURES, N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead, load_head, save_head
 from models.types import Matrix, Vector
 from models.user_text_neighbours import Alike, UserTextNeighbours
 from tests.artifacts import memory_artifact
-from tests.models.test_fused import EQUAL, TEXT_DIM, TOWER, learnt, random
+from tests.models.test_fused import DIM, EQUAL, N_ITEMS, TEXT_DIM, TOWER, learnt, random
 
 
 def of(*values: float) -> Matrix:
@@ -179,3 +180,29 @@ def test_a_text_alone_is_as_near_as_beside_others() -> None:
     found = relation_features(one, model.item_vectors, rows=rows, scores=scores)
     nearest = (one.tokens.texts[0] @ model.item_vectors[:5, : one.parts.zero_shot.shape[1]].T)[0]
     np.testing.assert_allclose(found[:, FEATURES.index("texts: meaning, nearest")], nearest, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_live", [0, 2])
+@pytest.mark.parametrize("history", [[3, 4], [3, N_ITEMS - 1]])
+def test_with_live_items_laid_over_the_head_goes_on(n_live: int, history: list[int]) -> None:
+    """A deletion alone, or new items in pool and history: who is not concerned scores as before."""
+    model = learnt(EQUAL)
+    plain = memory_artifact(model.item_vectors)
+    plain = replace(plain, head=head(popularity=1, tower=1), learnt=model, embeddings=random(40, N_ITEMS, DIM))
+    live = [LiveItem(f"new{n}", "a b", {}, random(41 + n, DIM), None) for n in range(n_live)]
+    _, over = lay_over(plain, Recaller(plain), live, changed={}, deleted=[0])
+    asked_for = replace(QUERY, history=np.array(history), k=N_ITEMS + n_live)
+    before, after = Recaller(plain).recall(asked_for), over.recall(asked_for)
+    assert set(after.rows) == set(range(1, N_ITEMS + n_live))
+    known = dict(zip(before.rows.tolist(), before.scores.tolist(), strict=True))
+    for row, score in zip(after.rows.tolist(), after.scores.tolist(), strict=True):
+        assert row >= N_ITEMS or score == pytest.approx(known[row], rel=1e-4, abs=1e-4)
+
+
+def test_a_live_item_in_the_history_counts() -> None:
+    model = learnt(EQUAL)
+    plain = memory_artifact(model.item_vectors)
+    plain = replace(plain, head=head(recall_score=1), learnt=model, embeddings=random(40, N_ITEMS, DIM))
+    live = [LiveItem("new", "a b", {}, random(41, DIM), None)]
+    _, over = lay_over(plain, Recaller(plain), live, changed={}, deleted=[])
+    assert len(over.recall(replace(QUERY, history=np.array([3, N_ITEMS]))).rows) == 5

@@ -111,10 +111,12 @@ class GraphForms:
         return request
 
     def _count(self, length: int) -> None:
-        self._seen[length] += 1  # threads may lose one another's count; nothing hangs on one text
-        if self._seen[length] == _FIXED_AFTER:
+        with self._lock:
+            self._seen[length] += 1
+            if self._room <= 0 or self._seen[length] != _FIXED_AFTER:
+                return
             self._room -= 1
-            self._compiler.submit(self._fix, length).add_done_callback(_warn)
+        self._compiler.submit(self._fix, length).add_done_callback(_warn)
 
     def _fix(self, length: int) -> None:
         graph = self._graph.clone()
@@ -124,7 +126,7 @@ class GraphForms:
         threads = min(self._config["INFERENCE_NUM_THREADS"], _TOGETHER)
         if threads > 1:
             alone = self._compile(graph, {**self._config, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads})
-        self._forms |= {_Form(length, alone=True): alone, _Form(length, alone=False): beside}
+        self._forms = {**self._forms, _Form(length, alone=True): alone, _Form(length, alone=False): beside}
 
     def _compile(self, graph: Any, config: Mapping[str, Any]) -> Any:  # noqa: ANN401  # openvino ships no types
         return ov.Core().compile_model(graph, "CPU", config)

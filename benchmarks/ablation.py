@@ -6,7 +6,6 @@ looked at. Losses that the product doesn't have are put in the place of its own 
 Exit 0 done, 1 failed, 2 bad usage.
 """
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,10 @@ import torch.nn.functional as functional
 import typer
 from torch import Tensor
 
+from benchmarks import command
 from benchmarks.ablation_world import World, read_world
 from benchmarks.head_losses import binary_cross_entropy, pairwise
 from benchmarks.quality import write_toml
-from models.errors import RecallError
 from models.fused import PartWeights, SituationWeights
 from models.training import fit_parts as parts_module
 from models.training import head as head_module
@@ -228,8 +227,4 @@ def _alone(part: str) -> PartWeights:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (RecallError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

@@ -4,7 +4,6 @@ Two services over one artifact are loaded in turns with texts never seen before,
 an item that one process takes is waited for in another that shares its state.
 """
 
-import signal
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import command, results
 from benchmarks.load import Round, Target, ask, candidates_check, measure, run
 from benchmarks.machine import this_machine
 from benchmarks.servers import recall_service
@@ -27,7 +26,6 @@ from benchmarks.texts import item_words, unique_texts
 from benchmarks.twin import make_twins
 from models.artifact import open_artifact
 from models.artifact_store import ArtifactStore
-from models.errors import RecallError
 from models.live_items import Change, KnownVector
 from models.live_stores import open_live_store
 from models.query_encoder import open_query_encoder
@@ -135,9 +133,4 @@ def until_recalled(here: Target, there: Target, number: int) -> float:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are stopped then, too
-    try:
-        typer.run(main)
-    except RecallError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

@@ -19,14 +19,13 @@ import typer
 from pyarrow import Table, array, compute
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import command, results
 from benchmarks.machine import this_machine
 from index_builder.build import build
 from index_builder.config import load_config
 from index_builder.evaluate import evaluate
 from index_builder.evaluation_page import comparison_line, render_page, tables
 from models.artifact_store import ArtifactStore
-from models.errors import RecallError
 from models.training.evaluate import COLD
 from models.training.evaluation import Evaluation, RankerResult
 from models.training.judge import CUTOFFS
@@ -165,8 +164,4 @@ def _work_folder(kept: Path | None) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (RecallError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

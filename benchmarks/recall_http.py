@@ -4,7 +4,6 @@
 measured and one table of targets. Exit 0 done, 1 failed answers or nothing to measure, 2 bad usage.
 """
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import results, speed_targets
+from benchmarks import command, results, speed_targets
 from benchmarks.machine import this_machine
 from benchmarks.recall_rounds import measure_all
 from benchmarks.recall_table import figures, table
 from models.artifact import read_manifest
 from models.artifact_store import ArtifactStore
-from models.errors import ArtifactMissingError, RecallError
+from models.errors import ArtifactMissingError
 from models.manifest import Manifest
 
 K = 100
@@ -101,9 +100,4 @@ def _connections(n: int) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are stopped then, too
-    try:
-        typer.run(main)
-    except RecallError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

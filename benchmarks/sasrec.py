@@ -7,7 +7,6 @@ product beside it. Exit 0 done, 1 failed, 2 bad usage.
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,13 +15,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks import ROOT, results
+from benchmarks import ROOT, command, results
 from benchmarks.machine import this_machine
 from benchmarks.quality import write_toml
 from index_builder.config import load_config
 from index_builder.contents import text_recipe
 from index_builder.inputs import read_inputs
-from models.errors import ConfigError, DataError, RecallError
+from models.errors import ConfigError, DataError
 from models.training.baselines.base import draw
 from models.training.evaluate import past_and_future
 from models.training.evaluation import Evaluation
@@ -148,8 +147,4 @@ def _read(toml: Path, folder: Path) -> tuple[Interactions, int]:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except (RecallError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

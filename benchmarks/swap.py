@@ -5,7 +5,6 @@ answer is checked against the artifact that it names.
 """
 
 import asyncio
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -20,7 +19,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import command, results
 from benchmarks.load import Answer, Target, ask, run
 from benchmarks.machine import this_machine
 from benchmarks.servers import Server, recall_service
@@ -28,7 +27,6 @@ from benchmarks.texts import item_words, unique_texts
 from benchmarks.twin import MARK, make_twins
 from models.artifact import read_manifest
 from models.artifact_store import ArtifactStore
-from models.errors import RecallError
 
 K = 20
 DEMO = Path("demo/artifacts")
@@ -244,9 +242,4 @@ def _resident(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is stopped then, too
-    try:
-        typer.run(main)
-    except RecallError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

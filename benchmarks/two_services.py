@@ -6,7 +6,6 @@ those of compose, are named by `--url` twice, with `--switch` a command that mov
 """
 
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import command, results
 from benchmarks.machine import this_machine
 from benchmarks.servers import recall_service
 from benchmarks.twin import make_twins
@@ -163,9 +162,4 @@ def main(
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the services are stopped then, too
-    try:
-        typer.run(main)
-    except (RecallError, urllib.error.URLError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    command.run(main)

@@ -165,9 +165,9 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def _check_files(folder: Path, manifest: Manifest, checked: Mapping[FileStamp, str]) -> dict[FileStamp, str]:
-    # Artifacts of before there were text neighbours have none.
-    learnt = LEARNT_FILES - {*TEXT_NEIGHBOUR_FILES} if isinstance(manifest.matching, FusedFacts) else set()
-    needed = _ALWAYS | learnt
+    needed = _ALWAYS | LEARNT_FILES if isinstance(manifest.matching, FusedFacts) else _ALWAYS
+    if not manifest.files.keys() & {*TEXT_NEIGHBOUR_FILES}:  # an artifact of before there were any
+        needed -= {*TEXT_NEIGHBOUR_FILES}
     if unlisted := sorted(needed - manifest.files.keys()):
         raise ArtifactMismatchError(f"{MANIFEST} lists no {', '.join(unlisted)}; rebuild the artifact")
 

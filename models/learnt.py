@@ -151,7 +151,7 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
             zero_shot_items=item_vectors[:, :zero_shot_dim],
             tower_items=item_vectors[:, before : before + facts.tower.width],
             neighbours=Neighbours(near, cosines),
-            text_neighbours=_load_text_neighbours(folder),
+            text_neighbours=_load_text_neighbours(folder, n_items),
         )
         item_side = ItemSide(side.projection, tensors["behaviour_of_text"], tensors["history_of_text"], tower)
         loadings, words = term_vectors[:, : -facts.tower.width], term_vectors[:, -facts.tower.width :]
@@ -164,11 +164,24 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     return learnt
 
 
-def _load_text_neighbours(folder: Path) -> UserTextNeighbours:
-    """Reads who wrote what; an artifact of before there was that has nobody."""
+def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
+    """Reads who wrote what; an artifact of before there was that has nobody.
+
+    Raises:
+        ValueError: The files don't belong together.
+    """
     if not (folder / TEXT_NEIGHBOURS).exists():
         return nobody_wrote()
-    return UserTextNeighbours(*(_map(folder / name) for name in TEXT_NEIGHBOUR_FILES))
+    texts, starts, items = (_map(folder / name) for name in TEXT_NEIGHBOUR_FILES)
+    if (
+        (texts.ndim, starts.shape, items.ndim) != (2, (len(texts) + 1,), 1)
+        or (starts[0], starts[-1]) != (0, len(items))
+        or (np.diff(starts) < 0).any()
+        or items.min(initial=0) < 0
+        or items.max(initial=-1) >= n_items
+    ):
+        raise ValueError(f"{', '.join(TEXT_NEIGHBOUR_FILES)} don't belong together or to {n_items} items")
+    return UserTextNeighbours(texts, starts, items)
 
 
 def _map(path: Path) -> NDArray[Any]:
@@ -181,19 +194,13 @@ def _check_shapes(learnt: Learnt, n_items: int, dim: int) -> None:
     widths = [len(covariance) for covariance in learnt.matching.covariances]
     n_terms, tower_dim = len(lexicon.vocabulary), side.tower.facts.width
     text_dim = dim + lexicon.loadings.shape[1]
-    n_writers = len(side.text_neighbours.texts)
+    n_writers, n_axes = side.text_neighbours.texts.shape
     for name, shape, expected in (
         (ITEM_VECTORS, learnt.item_vectors.shape, (n_items, sum(widths))),
         (HISTORY_FACTORS, side.history_factors.shape, (n_items, widths[1])),
         (NEIGHBOURS, side.neighbours.rows.shape, (n_items, side.neighbours.cosines.shape[-1])),
         (NEIGHBOUR_COSINES, side.neighbours.cosines.shape, (n_items, side.neighbours.rows.shape[-1])),
-        (
-            TEXT_NEIGHBOURS,
-            side.text_neighbours.texts.shape,
-            (n_writers, min(side.text_neighbours.texts.shape[-1], widths[0])),
-        ),
-        (TEXT_NEIGHBOUR_STARTS, side.text_neighbours.starts.shape, (n_writers + 1,)),
-        (TEXT_NEIGHBOUR_ITEMS, side.text_neighbours.items.shape, (int(side.text_neighbours.starts[-1]),)),
+        (TEXT_NEIGHBOURS, (n_writers, n_axes), (n_writers, min(n_axes, widths[0]))),
         (f"projection in {MATCHING}", side.projection.shape, (text_dim, widths[0])),
         (f"behaviour_of_text in {MATCHING}", item_side.behaviour.shape, (text_dim, widths[1])),
         (f"history_of_text in {MATCHING}", item_side.history.shape, (text_dim, widths[1])),

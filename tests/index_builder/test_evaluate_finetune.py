@@ -4,15 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from index_builder import finetune as module
 from index_builder.config import BuildConfig
 from index_builder.evaluate import PRODUCT, evaluate
 from index_builder.finetune import FOLDER
 from models.artifact_store import ArtifactStore
 from models.training.evaluation import Evaluation
-from models.training.finetune_pairs import PairSet
 from models.training.interactions import Interactions
 from models.training.split import split
 from tests.index_builder.world_tables import write
@@ -34,20 +31,6 @@ def config_of(folder: Path, model: Path, mode: str, **world: Any) -> BuildConfig
     section = "\n".join(f"{key} = {value!r}" for key, value in settings.items())
     folder.mkdir()
     return write(World(**(WORLD | world)), folder, f"[encoder]\n{section}\n")
-
-
-@pytest.fixture
-def pairs_seen(monkeypatch: pytest.MonkeyPatch) -> list[Interactions]:
-    """The interactions that pairs were made of."""
-    seen: list[Interactions] = []
-    real = module.make_pairs
-
-    def make(past: Interactions, *args: Any, **more: Any) -> PairSet:
-        seen.append(past)
-        return real(past, *args, **more)
-
-    monkeypatch.setattr(module, "make_pairs", make)
-    return seen
 
 
 def zero_shot(evaluation: Evaluation) -> dict[str, float]:

@@ -20,7 +20,6 @@ from index_builder.nightly import nightly
 from models.artifact_store import ArtifactStore
 from models.errors import ConfigError
 from models.text import TextRecipe
-from models.training.finetune_pairs import PairSet
 from models.training.interactions import Interactions
 from models.training.split import split
 from models.types import Item
@@ -64,20 +63,6 @@ class Tuner:
 @pytest.fixture
 def tune(tiny_model: Path, tmp_path: Path) -> Tuner:
     return Tuner(tiny_model, tmp_path / "artifacts")
-
-
-@pytest.fixture
-def pairs_seen(monkeypatch: pytest.MonkeyPatch) -> list[Interactions]:
-    """The interactions that pairs were made of."""
-    seen: list[Interactions] = []
-    real = module.make_pairs
-
-    def make(past: Interactions, *args: Any, **more: Any) -> PairSet:
-        seen.append(past)
-        return real(past, *args, **more)
-
-    monkeypatch.setattr(module, "make_pairs", make)
-    return seen
 
 
 def ordered() -> Interactions:

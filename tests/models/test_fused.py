@@ -152,6 +152,26 @@ def test_an_artifact_of_before_there_were_text_neighbours_has_none(tmp_path: Pat
     assert alike_of(load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("text_neighbour_starts", [0, 1]),
+        ("text_neighbour_starts", [0, 4, 3]),
+        ("text_neighbour_starts", []),
+        ("text_neighbour_items", [0, 1]),
+        ("text_neighbour_items", [0, 1, N_ITEMS]),
+        ("text_neighbour_items", [0, 1, -1]),
+        ("text_neighbours", [0, 1]),
+    ],
+)
+def test_text_neighbours_that_do_not_belong_together_are_refused(tmp_path: Path, name: str, wrong: list[int]) -> None:
+    model = learnt()
+    write_learnt(tmp_path, model)
+    np.save(tmp_path / f"{name}.npy", np.array(wrong, np.int32))
+    with pytest.raises(ArtifactCorruptError, match="belong together"):
+        load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
+
+
 def alike_of(model: Learnt) -> list[int]:
     asked = model.matching.ask(user(1, []))
     assert asked is not None

@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from app.routes import PROBLEMS
-from app.schemas import SwapAnswer
+from app.schemas_changes import SwapAnswer
 from app.security import AdminRoute
 from app.swap import Swap, Swapper
 

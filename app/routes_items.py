@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.live_items import LiveItems
 from app.routes import PROBLEMS
-from app.schemas import DeletedItem, ItemsAnswer, ItemsRequest
+from app.schemas_changes import DeletedItem, ItemsAnswer, ItemsRequest
 from app.security import KeyedRoute
 from app.swap import Swapper
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from app import telemetry
 from app.errors import from_validation
 from app.routes import PROBLEMS
-from app.schemas import ErasedUser, FeedbackAnswer, FeedbackRequest, UserProfile
+from app.schemas_changes import ErasedUser, FeedbackAnswer, FeedbackRequest, UserProfile
 from app.security import KeyedRoute
 from app.user_state import UserState
 from models.errors import UnknownUserError

@@ -1,11 +1,9 @@
-"""The wire: what requests and answers look like, with their limits and examples."""
+"""The wire of recall: what requests, answers and problems look like; and the limits of every body."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
-
-from models.events import Event
 
 MAX_K = 1_000
 MAX_BATCH = 100
@@ -50,7 +48,9 @@ class HistoryItem(_Wire):
     weight: float = Field(1.0, ge=0, le=100, allow_inf_nan=False)
 
 
-class _Body(_Wire):
+class Body(_Wire):
+    """What every body has in common: few fields, and none that nobody knows."""
+
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, value: object) -> object:
@@ -62,7 +62,7 @@ class _Body(_Wire):
         return value
 
 
-class RecallRequest(_Body):
+class RecallRequest(Body):
     """What is known about a user, and how many candidates are wanted."""
 
     model_config = ConfigDict(
@@ -115,7 +115,7 @@ class RecallRequest(_Body):
         return [(item, 1.0) if isinstance(item, str) else (item.id, item.weight) for item in self.history]
 
 
-class BatchRequest(_Body):
+class BatchRequest(Body):
     """Several requests; each is checked and answered on its own."""
 
     requests: list[Any] = Field(min_length=1, max_length=MAX_BATCH, description="Bodies as for POST /recall.")
@@ -171,119 +171,6 @@ class RecallAnswer(BaseModel):
     cache: Literal["hit", "partial", "miss", "off"]
     degraded: list[Literal["profile", "cache", "text_truncated", "rescore_skipped"]]
     timings_ms: Timings
-
-
-class FeedbackRequest(_Body):
-    """What users did; each event is checked and taken or rejected on its own."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "events": [
-                        {
-                            "event_id": "e1",
-                            "user_id": "u42",
-                            "item_id": "i3",
-                            "type": "click",
-                            "timestamp": "2025-01-02T03:04:05Z",
-                            "request_id": "9f0c",
-                        },
-                        {"event_id": "e2", "user_id": "u42", "item_id": "i3", "type": "review", "text": "holds well"},
-                    ]
-                }
-            ]
-        }
-    )
-
-    events: list[Any] = Field(
-        max_length=MAX_EVENTS, json_schema_extra={"items": Event.model_json_schema()}, description="What users did."
-    )
-
-
-class RejectedEvent(BaseModel):
-    """An event that wasn't taken."""
-
-    index: int = Field(description="Its place in the call, from 0.")
-    reason: str
-
-
-class FeedbackAnswer(BaseModel):
-    """What became of the events."""
-
-    accepted: int = Field(description="Events that are stored now, or were before.")
-    rejected: list[RejectedEvent]
-
-
-class ProfileItemOut(BaseModel):
-    """An item of a profile's history."""
-
-    id: str
-    weight: float
-    time: float = Field(description="Unix seconds.")
-
-
-class ProfileTextOut(BaseModel):
-    """A text of a profile."""
-
-    text: str
-    time: float = Field(description="Unix seconds.")
-
-
-class UserProfile(BaseModel):
-    """What is known of a user from events."""
-
-    user_id: str
-    history: list[ProfileItemOut] = Field(description="Consumed and not disliked, oldest first.")
-    texts: list[ProfileTextOut] = Field(description="Written, oldest first.")
-    seen: list[str] = Field(description="What `exclude_seen` leaves out.")
-
-
-class ErasedUser(BaseModel):
-    """What was erased."""
-
-    user_id: str
-    erased_events: int = Field(description="Events that waited for the nightly.")
-
-
-class ItemsRequest(_Body):
-    """Items to add or change; each is checked and taken or rejected on its own."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"items": [{"id": "i9", "title": "A new thing", "price": 12.5}]}]}
-    )
-
-    items: list[Any] = Field(
-        max_length=MAX_ITEMS, description="`id` and those of the artifact's `item_fields` (`/info`) that are set."
-    )
-
-
-class RejectedItem(BaseModel):
-    """An item that wasn't taken."""
-
-    index: int = Field(description="Its place in the call, from 0.")
-    reason: str
-
-
-class ItemsAnswer(BaseModel):
-    """What became of the items."""
-
-    accepted: int = Field(description="Items that are stored and recalled now.")
-    rejected: list[RejectedItem]
-
-
-class DeletedItem(BaseModel):
-    """What isn't recalled any more."""
-
-    id: str
-
-
-class SwapAnswer(BaseModel):
-    """What is served instead of what; the same id twice where nothing changed."""
-
-    old: str = Field(description="artifact_id that answered before.")
-    new: str = Field(description="artifact_id that answers now.")
-    seconds: float
 
 
 class FieldProblemOut(BaseModel):

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import from_validation
-from app.schemas import MAX_K, BatchAnswer, BatchRequest, FeedbackRequest, Problem, RecallAnswer, RecallRequest
+from app.schemas import MAX_K, BatchAnswer, BatchRequest, Problem, RecallAnswer, RecallRequest
+from app.schemas_changes import FeedbackRequest
 
 
 def complaints(raw: object) -> dict[str, str]:

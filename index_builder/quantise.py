@@ -10,7 +10,7 @@ from typing import Any
 from models.encoder import EncoderFacts, QueryRuntime
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES
 from models.graph_inputs import graph_inputs, load_tokenizer
-from models.openvino_runtime import ov
+from models.openvino_runtime import CORE, ov
 
 _log = logging.getLogger(__name__)
 
@@ -73,4 +73,4 @@ def _quiet() -> Iterator[None]:
 
 
 def _read(folder: Path) -> Any:  # noqa: ANN401  # openvino ships no types
-    return ov.Core().read_model(folder / GRAPH)
+    return CORE.read_model(folder / GRAPH)

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from models.openvino_runtime import ov
+from models.openvino_runtime import CORE
 
 # Without these, int8 kernels are slow, and on x86 they saturate: other vectors than where the runtime was chosen.
 _INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
@@ -13,12 +13,12 @@ _CPUINFO = Path("/proc/cpuinfo")
 @cache
 def has_bfloat16() -> bool:
     """Says whether OpenVINO computes in bfloat16 here rather than imitating it."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @cache
 def has_int8() -> bool:
     """Says whether there are int8 dot products; where the system doesn't tell, whether OpenVINO knows int8 at all."""
     if not _CPUINFO.exists():
-        return "INT8" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "INT8" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return not _INT8_FLAGS.isdisjoint(_CPUINFO.read_text(encoding="utf-8").split())

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.openvino_runtime import ov
+from models.openvino_runtime import CORE
 from models.types import Matrix
 from models.word_table import WORDS, take_out_words
 
@@ -53,7 +53,7 @@ class GraphForms:
 
     def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         self._config = dict(config)
-        self._graph = ov.Core().read_model(path)
+        self._graph = CORE.read_model(path)
         self._words = take_out_words(self._graph)
         self._forms: dict[_Form, Any] = {_ANY: self._compile(self._graph, self._config)}
         self._local = threading.local()
@@ -129,7 +129,7 @@ class GraphForms:
         self._forms = {**self._forms, _Form(length, alone=True): alone, _Form(length, alone=False): beside}
 
     def _compile(self, graph: Any, config: Mapping[str, Any]) -> Any:  # noqa: ANN401  # openvino ships no types
-        return ov.Core().compile_model(graph, "CPU", config)
+        return CORE.compile_model(graph, "CPU", config)
 
 
 def _warn(work: Future[None]) -> None:

@@ -28,3 +28,27 @@ def test_everybody_takes_openvino_from_there() -> None:
     rooms = [path for room in ("app", "models", "index_builder") for path in (ROOT / room).rglob("*.py")]
     importers = {path.name for path in rooms if "import openvino" in path.read_text(encoding="utf-8")}
     assert importers == {"openvino_runtime.py"}
+
+
+def test_a_signal_finds_its_stack_after_a_graph_ended_in_another_thread() -> None:
+    """As when an artifact with another encoder takes over, and then the service is told to reload or to stop."""
+    code = """
+import os, signal, threading
+import numpy as np
+from models.openvino_runtime import CORE, ov
+
+number = ov.opset13.parameter([1], np.float32)
+graphs = [CORE.compile_model(ov.Model([ov.opset13.relu(number)], [number]), "CPU", {})]
+ending = threading.Thread(target=graphs.clear)
+ending.start()
+ending.join()
+signal.signal(signal.SIGHUP, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGHUP)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "heard\n")
+
+
+def test_nobody_makes_a_core_of_their_own() -> None:
+    rooms = [path for room in ("app", "models", "index_builder") for path in (ROOT / room).rglob("*.py")]
+    assert {path.name for path in rooms if "Core()" in path.read_text(encoding="utf-8")} == {"openvino_runtime.py"}

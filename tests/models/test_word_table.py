@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.openvino_runtime import ov
+from models.openvino_runtime import CORE, ov
 from models.word_table import take_out_words
 
 ops = ov.opset13
@@ -43,11 +43,11 @@ def _graph(table: Any, axis: int = 0) -> Any:
 @pytest.mark.parametrize("table", [_float32, _float16, _int8, _uint8_with_zero_point])
 def test_a_graph_answers_alike_without_its_words(table: Callable[[np.random.Generator], Any]) -> None:
     graph = _graph(table(np.random.default_rng(0)))
-    expected = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({"input_ids": IDS})[0]
+    expected = CORE.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})({"input_ids": IDS})[0]
     words = take_out_words(graph)
     assert words is not None
     assert words.shape == (N_TOKENS, DIM)
-    without = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    without = CORE.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(without(words.beside({"input_ids": IDS}))[0], expected, rtol=1e-6)
 
 

@@ -72,13 +72,13 @@ class RecallPipeline:
     Args:
         engine: What answers come from.
         vectors: Turns clean texts into vectors, cached.
-        executor: Where searches run, off the event loop.
+        executor: Where searches run; None: on the event loop.
         users: Whose profiles count.
         max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
     def __init__(
-        self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState, *, max_sought: int
+        self, engine: Engine, vectors: TextVectors, executor: Executor | None, users: UserState, *, max_sought: int
     ) -> None:
         self.engine = engine
         self.vectors = vectors
@@ -158,6 +158,8 @@ class RecallPipeline:
         return vectors
 
     async def _search(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
+        if self._executor is None:
+            return self._find(query, rescore, clock)
         work = self._executor.submit(self._find, query, rescore, clock)
         found = asyncio.wrap_future(work)
         if clock.timeout_ms is not None:
@@ -191,7 +193,7 @@ class RecallPipeline:
         return query, list(missing)
 
     def _find(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
-        """Runs in a thread: searches, then rescores unless the deadline has passed."""
+        """Searches, then rescores unless the deadline has passed."""
         if clock.is_over():
             raise clock.exceeded()
         recaller = self.engine.recaller

@@ -24,6 +24,9 @@ _SCAN_BELOW_SHARE = 0.1
 # the chosen are more than a share of the items, gathering their vectors takes as long as scanning all.
 _SPARE_SHARE, _LEAST_SPARE = 0.4, 150
 _REFINE_BELOW_SHARE = 0.25
+# Reading so much takes about half a millisecond, no more than handing a search to another thread and back does where
+# the threads share an interpreter's lock.
+_QUICK_BYTES = 16_000_000
 
 
 class ItemIndex:
@@ -56,6 +59,12 @@ class ItemIndex:
     def dim(self) -> int:
         """Dimensions of the item vectors."""
         return int(self._vectors.shape[1])
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a search isn't worth another thread."""
+        scanned = self._vectors if self._reduction is None else self._reduction.items
+        return self.kind != "hnsw" and scanned.nbytes <= _QUICK_BYTES
 
     def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
         """Returns the rows with the largest inner products and these, best first, equal ones by row.

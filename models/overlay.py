@@ -106,6 +106,10 @@ class _Index(ItemIndex):
     def dim(self) -> int:
         return self._base.dim
 
+    @property
+    def is_quick(self) -> bool:
+        return self._base.is_quick and self._live.is_quick
+
     def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
         n = len(self._base)
         below, live = self._alive, None

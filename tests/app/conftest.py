@@ -15,6 +15,7 @@ from index_builder.build import build
 from index_builder.config import load_config
 from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
+from models.item_index import ItemIndex
 from tests.app.harness import MoodyEncoder, serving
 from tests.fakes import load_fake, prepare_fake
 from tests.redis_server import RedisServer
@@ -41,6 +42,12 @@ async def moody(engine: Engine, encoder: MoodyEncoder) -> AsyncIterator[httpx.As
     async with serving(engine, encoder, threads=1) as client:
         yield client
         encoder.gate.set()
+
+
+@pytest.fixture
+def slow_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches take so long, for all the service knows, that they are worth a thread."""
+    monkeypatch.setattr(ItemIndex, "is_quick", False)
 
 
 class BlockingClient:

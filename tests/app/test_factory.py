@@ -1,6 +1,7 @@
 """The service put together, with a real Redis that is shared, killed, hung, filled and brought back."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,8 @@ from app.factory import create_app
 from app.pipeline import RecallPipeline
 from app.settings import ServiceSettings
 from models.errors import ArtifactMissingError
+from models.item_index import ItemIndex
+from models.recaller import Pool, Recaller, UserQuery
 from tests.app.harness import running, serving
 from tests.fakes import FakeEncoder, load_fake
 from tests.redis_server import RedisServer
@@ -67,7 +70,7 @@ async def test_an_app_starts_again_after_it_stopped(store):
     for _ in range(2):
         async with running(app) as client:
             assert (await ask(client, "boots"))["cache"] == "miss"
-        assert app.state.swapper.pipeline._executor._shutdown
+        assert app.state.swapper.pipeline.vectors._executor._shutdown
 
 
 async def test_stopping_waits_for_what_nobody_waits_for_any_more(engine, encoder):
@@ -83,7 +86,7 @@ async def test_stopping_waits_for_what_nobody_waits_for_any_more(engine, encoder
     assert encoder.encoded == ["boots"]
 
 
-async def test_settings_reach_their_places(engine, server):
+async def test_settings_reach_their_places(engine, server, slow_searches):
     settings = ServiceSettings(
         threads=3, cache_entries=7, max_waiting_texts=9, redis_url=server.url, redis_timeout_ms=1234
     )
@@ -96,6 +99,24 @@ async def test_settings_reach_their_places(engine, server):
         assert pipeline.vectors._memory.max_entries == 7
         assert pipeline.vectors._max_waiting == 9
         assert app.state.pipelines.redis(engine)._timeout_seconds == 1.234
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_only_searches_that_take_their_time_have_threads(engine, monkeypatch, quick):
+    monkeypatch.setattr(ItemIndex, "is_quick", quick)
+    threads = []
+
+    class Noting(Recaller):
+        def search(self, query: UserQuery, *, size: int) -> Pool:
+            threads.append(threading.current_thread())
+            return super().search(query, size=size)
+
+    async with running(
+        create_app(ServiceSettings(), engine=replace(engine, recaller=Noting(engine.artifact)))
+    ) as client:
+        answer = await ask(client, "sturdy boots")
+    assert answer["candidates"]
+    assert [thread is threading.current_thread() for thread in threads] == [quick]
 
 
 # With a Redis

@@ -32,7 +32,7 @@ async def test_time_that_is_up_while_encoding_is_a_504_and_the_vector_is_kept(mo
     assert answer["degraded"] == []
 
 
-async def test_time_that_is_up_while_waiting_for_a_thread_is_a_504_at_once(engine):
+async def test_time_that_is_up_while_waiting_for_a_thread_is_a_504_at_once(engine, slow_searches):
     """The only thread that searches is busy; whoever has a deadline doesn't wait for it."""
     busy, gate = threading.Event(), threading.Event()
 

@@ -126,6 +126,16 @@ def test_where_most_would_be_compared_anyway_a_reduced_index_compares_all() -> N
         np.testing.assert_array_equal(found, exact)
 
 
+def test_what_a_search_scans_says_whether_it_is_quick(monkeypatch) -> None:
+    """A reduced index scans less than a flat one of the same vectors; a graph is for what is never quick."""
+    monkeypatch.setattr("models.item_index._QUICK_BYTES", MANY.nbytes // 2)
+    small = MANY[: len(MANY) // 2]
+    assert build_index(small, "flat", params={}).is_quick
+    assert not build_index(MANY, "flat", params={}).is_quick
+    assert build_index(MANY, "reduced", params={"rank": 6}).is_quick
+    assert not build_index(small[:100], "hnsw", params=INDEX_PARAMS["hnsw"]).is_quick
+
+
 def test_only_its_own_vector_is_held(tmp_path: Path) -> None:
     for kind, params in INDEX_PARAMS.items():
         index = build_index(VECTORS, kind, params=params)

@@ -110,3 +110,11 @@ def test_only_deletions_or_only_changes_need_no_live_vectors() -> None:
     plain = memory_artifact(VECTORS)
     _, recaller = lay_over(plain, Recaller(plain), [], changed={}, deleted=list(range(1, N)))
     assert recaller.recall(query(texts=MORE[:1], k=9)).rows.tolist() == [0]
+
+
+def test_a_search_is_as_quick_as_that_of_the_catalogue_and_that_of_the_live_items_together(monkeypatch) -> None:
+    for most, quick in ((VECTORS.nbytes, True), (MORE[:1].nbytes, False)):
+        monkeypatch.setattr("models.item_index._QUICK_BYTES", most)
+        plain = memory_artifact(VECTORS)
+        changed, _ = lay_over(plain, Recaller(plain), [], changed={}, deleted=[1])
+        assert changed.index.is_quick is quick

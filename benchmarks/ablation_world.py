@@ -12,11 +12,10 @@ from index_builder.user_texts import clean_texts, encode_users
 from models.artifact import ENCODER
 from models.encoder import load_encoder
 from models.errors import ConfigError, DataError
-from models.training.baselines.base import draw
 from models.training.evaluate import past_and_future
 from models.training.features import EncodedTexts, Features, make_features
 from models.training.interactions import Interactions
-from models.training.split import TASKS, Case, Task, split
+from models.training.split import TASKS, Case, Task, draw, split
 
 _SEED = 0
 _MAX_CASES = 2_000

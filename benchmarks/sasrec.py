@@ -22,12 +22,11 @@ from index_builder.config import load_config
 from index_builder.contents import text_recipe
 from index_builder.inputs import read_inputs
 from models.errors import ConfigError, DataError
-from models.training.baselines.base import draw
 from models.training.evaluate import past_and_future
 from models.training.evaluation import Evaluation
 from models.training.interactions import Interactions
 from models.training.judge import CUTOFFS, judge, rank_by_scores
-from models.training.split import Case, events_by_user, split
+from models.training.split import Case, draw, events_by_user, split
 from models.types import Matrix, Rows, Vector
 
 _SEED = 0

@@ -88,7 +88,8 @@ class _Evaluation:
             )
         self.warnings += inputs.warnings
         item_texts = [item.text for item in inputs.catalogue.items]
-        user_texts = clean_texts(inputs.interactions, self.recipe)
+        before = past_and_future(inputs.interactions, seed=_SEED).past
+        user_texts = clean_texts(inputs.interactions, self.recipe) | clean_texts(before, self.recipe)
         facts, known, encodings = self._encode(self._finetuned(inputs), item_texts, user_texts)
         exam = hold_out(inputs.interactions, encodings.items, seed=_SEED)
         past = replace(inputs, interactions=exam.past)

@@ -8,7 +8,8 @@ import numpy as np
 from index_builder.config import BuildConfig
 from index_builder.encode import torch_device
 from index_builder.inputs import Inputs
-from index_builder.user_texts import clean_texts, encode_users
+from index_builder.progress import say_learning
+from index_builder.user_texts import clean_texts, encode_users, texts_read
 from models.artifact import Artifact
 from models.encoder import Encoder
 from models.errors import DataError
@@ -17,6 +18,7 @@ from models.relation_head import FeatureHead
 from models.text import TextRecipe
 from models.training.features import EncodedTexts, make_features
 from models.training.fit import fit, learnt_of, shift_popularity
+from models.training.interactions import Interactions
 from models.types import JsonValue, Matrix
 
 _SEED = 0
@@ -77,7 +79,7 @@ def learn(
     features = make_features(item_texts, embeddings, texts, seed=_SEED)
     try:
         device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"
-        parts, chosen = fit(inputs.interactions, features, device=device, seed=_SEED)
+        parts, chosen = fit(inputs.interactions, features, device=device, seed=_SEED, say=say_learning)
     except DataError as error:
         return Lesson(None, warnings=[f"nothing is learnt, the artifact is zero-shot: {error}"])
     return Lesson(
@@ -87,7 +89,18 @@ def learn(
         user_texts=user_texts,
         n_encoded=n_encoded,
         n_reused=len(every) - n_encoded,
+        warnings=_unread(inputs.interactions),
     )
+
+
+def _unread(interactions: Interactions) -> list[str]:
+    """Returns a warning where users wrote more than is read."""
+    n_written, n_read = len(set(interactions.texts or ()) - {None, ""}), len(texts_read(interactions))
+    if n_read == n_written:
+        return []
+    return [
+        f"of {n_written} texts that users wrote {n_read} are learnt from, each user's newest first: all would take long"
+    ]
 
 
 def first_words(texts: Sequence[str]) -> list[str]:

@@ -33,3 +33,9 @@ class _Lines:
             self._tenth = tenth
             sys.stderr.write(f"{self._what}: {self._done}/{self._total}\n")
             sys.stderr.flush()
+
+
+def say_learning(what: str) -> None:
+    """Writes a line on what is being learnt to stderr."""
+    sys.stderr.write(f"learning: {what}\n")
+    sys.stderr.flush()

@@ -11,13 +11,55 @@ from models.encoder import Encoder
 from models.learnt import UserTexts, load_user_texts
 from models.text import TextRecipe
 from models.training.interactions import Interactions
-from models.types import Vector
+from models.types import Rows, Vector
+
+# What bounds a build's time: a core reads some 5,000 words a second.
+_MOST_WORDS = 4_000_000
+_READ_OF_TEXT = 200  # words; encoders cut what is longer
 
 
 def clean_texts(interactions: Interactions, recipe: TextRecipe) -> dict[str, str]:
-    """Returns the clean form of each distinct text; texts that say nothing are left out."""
-    cleaned = {text: recipe.clean(text) for text in dict.fromkeys(interactions.texts or ()) if text}
+    """Returns the clean form of each distinct text that is read; texts that say nothing are left out."""
+    cleaned = {text: recipe.clean(text) for text in texts_read(interactions)}
     return {text: clean for text, clean in cleaned.items() if clean}
+
+
+def texts_read(interactions: Interactions, *, most_words: int = _MOST_WORDS) -> list[str]:
+    """Returns the distinct texts that are read, in the table's order: all, unless they have too many words.
+
+    Of more, each user's newest comes first, then each one's second newest, and so on; without times the table's last
+    count as the newest.
+
+    Args:
+        interactions: With what users wrote.
+        most_words: Of all texts together.
+    """
+    texts = interactions.texts or ()
+    distinct = {text: min(text.count(" ") + 1, _READ_OF_TEXT) for text in dict.fromkeys(texts) if text}
+    if sum(distinct.values()) <= most_words:
+        return list(distinct)
+    chosen: set[str] = set()
+    n_words = 0
+    for row in _newest_of_each(interactions).tolist():
+        if (text := texts[row]) and text not in chosen:
+            n_words += distinct[text]
+            if n_words > most_words:
+                break
+            chosen.add(text)
+    return [text for text in distinct if text in chosen]
+
+
+def _newest_of_each(interactions: Interactions) -> Rows:
+    """Returns all rows: every user's newest with a text, the second newest of those who have one, and so on."""
+    assert interactions.texts is not None
+    rows = np.flatnonzero([bool(text) for text in interactions.texts])
+    users = interactions.users[rows]
+    times = rows if interactions.times is None else interactions.times[rows]
+    order = np.lexsort((-rows, -times, users))
+    starts = np.flatnonzero(np.append(True, np.diff(users[order]) != 0))
+    places = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    newest: Rows = rows[order][np.lexsort((-times[order], places))]
+    return newest
 
 
 def encode_users(texts: Sequence[str], encoder: Encoder, dim: int, *, parent: Artifact | None) -> tuple[UserTexts, int]:

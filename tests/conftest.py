@@ -13,11 +13,13 @@ from index_builder.config import load_config
 from index_builder.demo import write_demo
 from models.artifact_store import ArtifactStore
 from tests.fakes import load_fake, prepare_fake
+from tests.quick_fits import fit_quickly
 from tests.tiny_model import Prepared, prepare, write_tiny_model
 
 # The machine's other work must not fail a test; fixtures that properties share are read only.
 settings.register_profile("recall", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.load_profile("recall")
+fit_quickly()
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from index_builder.build import build
 from index_builder.config import load_config
 from tests.fakes import load_fake, prepare_fake
+from tests.quick_fits import fit_quickly
 
 FILE_EVENTS = {
     "open",
@@ -44,6 +45,7 @@ def build_until(recall_toml: Path, moment: int) -> None:
 
 def main() -> None:
     """Gives each builder its own process, so that libraries are imported once."""
+    fit_quickly()
     for argument in sys.argv[1:]:
         recall_toml, moment = argument.rsplit(":", 1)
         child = os.fork()

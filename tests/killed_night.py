@@ -16,6 +16,7 @@ from models.event_stores import open_store
 from tests.fakes import load_fake, prepare_fake
 from tests.killed_builder import FILE_EVENTS
 from tests.killed_taker import Watched
+from tests.quick_fits import fit_quickly
 
 
 def live_until(recall_toml: Path, moment: int) -> None:
@@ -47,6 +48,7 @@ def live_until(recall_toml: Path, moment: int) -> None:
 
 def main() -> None:
     """Gives each night its own process, so that libraries are imported once."""
+    fit_quickly()
     for argument in sys.argv[1:]:
         recall_toml, moment = argument.rsplit(":", 1)
         child = os.fork()

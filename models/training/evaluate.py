@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import DataError
 from models.training import metrics
-from models.training.baselines.base import Baseline, Tuned, draw, is_known, tune
+from models.training.baselines.base import Baseline, Tuned, tune
 from models.training.encodings import Encodings
 from models.training.evaluation import (
     COMPARED_AT,
@@ -28,7 +28,7 @@ from models.training.evaluation import (
 from models.training.interactions import Interactions
 from models.training.judge import CUTOFFS, Ranker, cold_among_cold, judge, rank_by_scores, slices
 from models.training.popularity_bands import band_shares, bands_of
-from models.training.split import TASKS, Case, Split, Task, split
+from models.training.split import TASKS, Case, Split, Task, draw, is_known, split
 from models.types import Matrix, Rows, Vector
 
 # A fifth of the users where there are no times; with a clock the newest tenth of the events.

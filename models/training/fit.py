@@ -1,20 +1,22 @@
 """Fitting the matching, top to bottom: parts on the past, recipe chosen on validation, parts again on everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.errors import DataError
 from models.fused import PartWeights, SituationWeights
 from models.learnt import Learnt
 from models.relation_head import FeatureHead
 from models.training.features import Features
-from models.training.fit_parts import PartsFit, fit_parts
+from models.training.fit_parts import PartsFit
 from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
+from models.training.l3ae import Regularisation
 from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation, queries_of
-from models.training.split import TASKS, Case, Split, Task, split
+from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
 from models.types import JsonValue
 
@@ -28,6 +30,13 @@ _MAX_HEAD_CASES = 8_000
 # Scores of the cases by part, float32: what the search holds at once.
 _MAX_SCORES = 40_000_000
 
+Say = Callable[[str], None]
+"""Takes a line on what is being done: a large table takes a while."""
+
+
+def _silent(_: str) -> None:
+    pass
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -37,6 +46,7 @@ class Recipe:
         decay: What a step back in texts or history multiplies a weight by.
         weights: Of the parts, by situation.
         training: How the tower is fitted.
+        held: How strongly the behaviour part is held.
         head: What re-scores the pool; None where it isn't better than the pool's own order.
         figures: Validation recall by situation: the product's, that of text similarity and of popularity; loss
             curves; the head's before and after.
@@ -45,23 +55,35 @@ class Recipe:
     decay: float
     weights: SituationWeights
     training: TowerTraining
+    held: Regularisation
     head: FeatureHead | None
     figures: dict[str, JsonValue]
 
 
 def fit(
-    interactions: Interactions, features: Features, *, device: str = "cpu", seed: int = 0
+    interactions: Interactions, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent
 ) -> tuple[FittedParts, Recipe]:
     """Chooses the recipe on a validation split, then fits the parts on everything.
+
+    Args:
+        interactions: Everything that is known.
+        features: Of items and texts.
+        device: Torch's word for where the tower is fitted.
+        seed: Of splits, draws and fits.
+        say: Told what is being done.
 
     Raises:
         DataError: The interactions leave nothing to validate on.
     """
-    recipe = choose(split(interactions, seed=seed), features, device=device, seed=seed)
-    return fit_parts(interactions, features, training=recipe.training, device=device, seed=seed), recipe
+    recipe = choose(split(interactions, seed=seed), features, device=device, seed=seed, say=say)
+    say(f"all {len(interactions)} interactions")
+    parts_fit = PartsFit(interactions, features, held=recipe.held, seed=seed)
+    training = recipe.training
+    parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
+    return parts, recipe
 
 
-def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0) -> Recipe:
+def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent) -> Recipe:
     """Returns the epochs, the decay and the weights with the best validation recall.
 
     Args:
@@ -69,15 +91,22 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         features: Of items and texts.
         device: Torch's word for where the tower is fitted.
         seed: Of fits and of the cases drawn.
+        say: Told what is being done.
+
+    Raises:
+        DataError: Nothing is known of any case's user.
     """
     by_task = _draw(held_out.cases, max(50, min(_MAX_CASES, _MAX_SCORES // features.n_items)), seed)
-    epochs = _Epochs(by_task, features)
-    parts_fit = PartsFit(held_out.past, features, seed=seed)
+    counts = " and ".join(f"{len(cases)} by {task}" for task, cases in by_task.items())
+    say(f"{len(held_out.past)} interactions, validated on users who are known {counts}")
+    parts_fit = PartsFit(held_out.past, features, cases=by_task.get("history", ()), seed=seed)
+    epochs = _Epochs(by_task, features, _Told(say, parts_fit.training.epochs))
     parts_fit.fit(device=device, on_epoch=epochs.keep)
-    parts, training = epochs.best, replace(TowerTraining(), epochs=epochs.n_best)
-    if epochs.n_best < _LATE * TowerTraining().epochs:  # before the learning rate was down
+    parts, training = epochs.best, replace(parts_fit.training, epochs=epochs.n_best)
+    if epochs.n_best < _LATE * parts_fit.training.epochs:  # before the learning rate was down
         training = replace(training, epochs=epochs.n_best + _MORE)
-        parts = parts_fit.fit(training=training, device=device)
+        parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
+    say("weights")
     main: Task = "history" if "history" in by_task else "text"
     start = SituationWeights()
     chosen: dict[str, PartWeights] = {}
@@ -101,8 +130,9 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(held_out.cases, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
+    say(f"the relation head, on {len(judged)} cases")
     head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
-    return Recipe(decay, weights, training, head, figures)
+    return Recipe(decay, weights, training, parts_fit.held, head, figures)
 
 
 def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:
@@ -124,14 +154,27 @@ def shift_popularity(recipe: Recipe, shift: float) -> Recipe:
     return replace(recipe, weights=recipe.weights.model_copy(update=shifted))
 
 
+class _Told:
+    """Tells of each epoch."""
+
+    def __init__(self, say: Say, n_epochs: int) -> None:
+        self._say, self._n_epochs, self._n_done = say, n_epochs, 0
+
+    def keep(self, _: FittedParts) -> bool:
+        """Tells that an epoch is done; there may always be another."""
+        self._n_done += 1
+        self._say(f"tower, epoch {self._n_done} of at most {self._n_epochs}")
+        return True
+
+
 class _Epochs:
     """Keeps the parts of the epoch whose tower alone has the best mean validation recall over cutoffs and tasks.
 
     Of equally good epochs the last: the learning rate has come down.
     """
 
-    def __init__(self, by_task: dict[Task, list[Case]], features: Features) -> None:
-        self._by_task, self._features = by_task, features
+    def __init__(self, by_task: dict[Task, list[Case]], features: Features, told: _Told) -> None:
+        self._by_task, self._features, self._told = by_task, features, told
         self._best: FittedParts | None = None
         self.recalls: list[float] = []
         self.losses: tuple[float, ...] = ()
@@ -149,6 +192,7 @@ class _Epochs:
 
     def keep(self, parts: FittedParts) -> bool:
         """Judges the parts after an epoch, and returns whether the next one may be better."""
+        self._told.keep(parts)
         recall = self._judged(parts)
         if not self.recalls or recall >= max(self.recalls):
             self._best = parts
@@ -175,11 +219,13 @@ def _alone(part: str) -> PartWeights:
 
 
 def _draw(cases: Sequence[Case], limit: int, seed: int) -> dict[Task, list[Case]]:
-    """Returns at most so many cases of each task."""
-    drawn: dict[Task, list[Case]] = {}
-    for task in TASKS:
-        group = [case for case in cases if case.task == task]
-        order = np.random.default_rng(seed).permutation(len(group))[:limit]
-        if len(order):
-            drawn[task] = [group[row] for row in np.sort(order)]
+    """Returns at most so many cases of each task in which anything is known.
+
+    Raises:
+        DataError: There are none.
+    """
+    drawn = {task: draw(cases, task, limit, seed) for task in TASKS}
+    drawn = {task: group for task, group in drawn.items() if group}
+    if not drawn:
+        raise DataError(f"of none of the {len(cases)} users of the newest events is anything known from before")
     return drawn

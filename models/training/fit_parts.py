@@ -1,6 +1,6 @@
 """Fitting every part of the matching on the past: zero-shot projection, behaviour, tower, popularity."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -8,11 +8,12 @@ from models.fused import Parts, UserSide
 from models.item_side import ItemSide
 from models.tower import TowerFacts
 from models.training.features import Features
+from models.training.hold import held_by_validation
 from models.training.interactions import Interactions
-from models.training.l3ae import L3AE, factorise, history_matrix
+from models.training.l3ae import L3AE, Regularisation, factorise, history_matrix
 from models.training.neighbours import fit_neighbours
 from models.training.part_scores import FittedParts
-from models.training.split import events_by_user
+from models.training.split import Case, events_by_user
 from models.training.text_kernel import TextKernel, nystroem
 from models.training.tower import FittedTower, fit_tower
 from models.training.tower_examples import Examples
@@ -24,6 +25,9 @@ from models.types import Matrix, Vector
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384
 _TOWER = TowerFacts(dim=128, members=2, hops=1)
 _LANDMARKS = 1_024
+# Where one pass over the users scores fewer pairs of question and item, it takes seconds, and a tower may take more
+# passes: of few users it still learns in the tenth. So few that validation is noise are not worth them.
+_QUICK, _QUICK_EPOCHS, _ENOUGH_USERS = 100_000_000, 20, 500
 _RIDGE = 1.0
 
 
@@ -33,16 +37,33 @@ class PartsFit:
     Args:
         past: What may be fitted on.
         features: Of items and texts.
+        held: How strongly the behaviour part is held; None: `cases` choose it.
+        cases: Of what came after the past.
         seed: Of every draw.
+
+    Attributes:
+        held: How strongly the behaviour part is held.
     """
 
-    def __init__(self, past: Interactions, features: Features, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        past: Interactions,
+        features: Features,
+        *,
+        held: Regularisation | None = None,
+        cases: Sequence[Case] = (),
+        seed: int = 0,
+    ) -> None:
         events = tuple(events_by_user(past).values())
         popularity = past.popularity(features.n_items)
         consumed = history_matrix([event.items for event in events], features.n_items)
         meaning = features.item_meaning()
         phi = nystroem(TextKernel(features.embeddings.shape[1]), meaning, n_landmarks=_LANDMARKS, seed=seed)
-        behaviour = L3AE(consumed, phi, seed=seed)
+        if held is None:
+            behaviour = held_by_validation(consumed, phi, cases, seed=seed)
+        else:
+            behaviour = L3AE(consumed, phi, held=held, seed=seed)
+        self.held = behaviour.held
         self._history, self._behaviour = factorise(behaviour, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
         self._neighbours = fit_neighbours(consumed, seed=seed)
         axes = _principal(meaning)
@@ -69,6 +90,12 @@ class PartsFit:
             longest=self._facts.longest,
         )
 
+    @property
+    def training(self) -> TowerTraining:
+        """How a tower is fitted unless something else is said."""
+        quick = self._examples.n_scores < _QUICK and len(self._examples.users) >= _ENOUGH_USERS
+        return TowerTraining(epochs=_QUICK_EPOCHS) if quick else TowerTraining()
+
     def fit(
         self,
         *,
@@ -87,7 +114,7 @@ class PartsFit:
             self._inputs,
             self._examples,
             self._facts,
-            training or TowerTraining(),
+            training or self.training,
             device=device,
             seed=self._seed,
             on_epoch=lambda so_far: on_epoch(self._joined(so_far)),
@@ -115,6 +142,7 @@ def fit_parts(
     features: Features,
     *,
     training: TowerTraining | None = None,
+    held: Regularisation | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> FittedParts:
@@ -124,10 +152,11 @@ def fit_parts(
         past: What may be fitted on.
         features: Of items and texts.
         training: How the tower is fitted.
+        held: How strongly the behaviour part is held.
         device: Torch's word for where the tower is fitted.
         seed: Of every draw.
     """
-    return PartsFit(past, features, seed=seed).fit(training=training, device=device)
+    return PartsFit(past, features, held=held, seed=seed).fit(training=training, device=device)
 
 
 def _tower_facts(text_dim: int, *, ordered: bool) -> TowerFacts:

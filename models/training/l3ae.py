@@ -75,7 +75,7 @@ class L3AE:
         if n_users > MAX_USERS:
             drawn = np.random.default_rng(seed).choice(n_users, MAX_USERS, replace=False)
             interactions = interactions[np.sort(drawn)]
-        self._held, self._total = held, held.ridge + held.prior
+        self.held, self._total = held, held.ridge + held.prior
         self._x, self._phi = interactions.astype(np.float32), features
         users = (self._x @ self._x.T).toarray().astype(np.float32)
         users[np.diag_indices_from(users)] += self._total
@@ -85,21 +85,26 @@ class L3AE:
         self._d1 = (1 - ((features @ self._q) * features).sum(axis=1)) / held.text
         self._w = self._column_weights()
 
+    @property
+    def n_items(self) -> int:
+        """n, rows and columns of B."""
+        return len(self._phi)
+
     def times(self, right: Matrix) -> Matrix:
         """Returns B·V, shape `(n, r)`."""
-        drawn = self._held.prior * (right - self._p1(right / self._d1[:, None]))
+        drawn = self.held.prior * (right - self._p1(right / self._d1[:, None]))
         product: Matrix = right + self._p2(drawn - self._w[:, None] * right)
         return product
 
     def transposed_times(self, right: Matrix) -> Matrix:
         """Returns Bᵀ·V, shape `(n, r)`."""
         inner = self._p2(right)
-        drawn = self._held.prior * (inner - self._p1(inner) / self._d1[:, None])
+        drawn = self.held.prior * (inner - self._p1(inner) / self._d1[:, None])
         product: Matrix = right + drawn - self._w[:, None] * inner
         return product
 
     def _p1(self, right: Matrix) -> Matrix:
-        product: Matrix = (right - self._phi @ (self._q @ (self._phi.T @ right))) / self._held.text
+        product: Matrix = (right - self._phi @ (self._q @ (self._phi.T @ right))) / self.held.text
         return product
 
     def _p2(self, right: Matrix) -> Matrix:
@@ -117,10 +122,10 @@ class L3AE:
             solved = (own.T @ self._s).T  # S is symmetric
             own = own.toarray()
             reached[block] = (own * solved).sum(axis=0)
-            crossed[block] = (solved * (own - by_features @ self._phi[block].T)).sum(axis=0) / self._held.text
+            crossed[block] = (solved * (own - by_features @ self._phi[block].T)).sum(axis=0) / self.held.text
         d2 = (1 - reached) / self._total
         with_prior = d2 - (self._d1 - crossed) / self._total / self._d1  # diag(P₂C)
-        weights: Vector = (1 + self._held.prior * with_prior) / d2
+        weights: Vector = (1 + self.held.prior * with_prior) / d2
         return weights.astype(np.float32)
 
 
@@ -168,5 +173,10 @@ def _inverse(matrix: Matrix) -> Matrix:
     """Returns the inverse of a symmetric positive definite matrix through Cholesky; the matrix is overwritten."""
     factor, _ = cho_factor(matrix.T, lower=False, overwrite_a=True)
     inverse, _ = lapack.spotri(factor, lower=0, overwrite_c=1)
-    upper: Matrix = np.triu(inverse)
-    return np.ascontiguousarray(upper + np.triu(inverse, 1).T)
+    # In place, as the matrix may take a gigabyte: what is above the diagonal is copied below it, block by block.
+    for start in range(0, len(inverse), _BLOCK):
+        block, rest = slice(start, start + _BLOCK), slice(start + _BLOCK, None)
+        own = inverse[block, block]
+        inverse[block, block] = np.triu(own) + np.triu(own, 1).T
+        inverse[rest, block] = inverse[block, rest].T
+    return np.ascontiguousarray(inverse.T)

@@ -2,14 +2,15 @@
 
 Three kinds of holdout, chosen by what the table has:
 - "clock": real times → everything before a cut is the past, what known and new users do after it are the targets;
-- "last": times that only order each user's own events (positions) → each user's last item is the target;
+- "last": times that only order each user's own events (positions) → each user's last item is the target, or, where
+  several came at that time, all of them;
 - "users": no times → a seeded share of the users is unseen, and each of them is asked for by text and by history.
 
 The text of a target is never an input. A text that stands on every row of a user (two or more) says something of the
 user and not of one target: it is a stated need, and may be used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Literal
@@ -144,6 +145,18 @@ def select(interactions: Interactions, kept: NDArray[np.bool_]) -> Interactions:
     )
 
 
+def draw(cases: Sequence[Case], task: Task, limit: int, seed: int) -> list[Case]:
+    """Returns the cases of a task in which anything is known, at most `limit` of them, by seed and in their order."""
+    group = [case for case in cases if case.task == task and is_known(case)]
+    order = np.random.default_rng(seed).permutation(len(group))[:limit]
+    return [group[row] for row in np.sort(order)]
+
+
+def is_known(case: Case) -> bool:
+    """Returns whether anything is known of the user: where not, everybody can but answer with what is popular."""
+    return bool(len(case.history) or case.texts)
+
+
 def events_by_user(interactions: Interactions) -> dict[int, UserEvents]:
     """Returns each user's events in order; equal times are broken by a stable hash, not by the table's order."""
     return {
@@ -198,10 +211,12 @@ def _last_of_each(interactions: Interactions) -> tuple[NDArray[np.bool_], list[C
     kept = np.ones(len(interactions), np.bool_)
     cases = []
     for (user, events), rows in zip(events_by_user(interactions).items(), _rows_by_user(interactions), strict=True):
-        n = len(rows) - 1
+        assert events.times is not None
+        # What came at the same time, a basket, stays together: its rest would give away what is asked for.
+        n = int((events.times < events.times[-1]).sum())
         case = _case(user, events, before=np.arange(n), targets=events.items[n:], task="history") if n else None
         if case is not None:
-            kept[rows[-1]] = False
+            kept[rows[n:]] = False
             cases += _with_twin(case)
     return kept, cases
 

@@ -16,8 +16,11 @@ from torch import Tensor
 from models.training.split import UserEvents
 from models.types import Rows
 
-# An epoch reads at most so many users, drawn anew: what bounds a build's time.
+# An epoch reads at most so many users, drawn anew, and of a large catalogue so many that their questions have about so
+# many scores: what bounds a build's time.
 MAX_USERS = 40_000
+MAX_SCORES = 3_000_000_000
+_LEAST_USERS = 5_000
 # First words an epoch, where there are so many items; else half as many as users.
 _LEAST_OWN = 200
 _TEXTS_ALONE = 0.4
@@ -104,11 +107,23 @@ class Examples:
     @property
     def n_drawn(self) -> int:
         """Examples of an epoch, at most."""
-        return min(len(self.users), MAX_USERS) + self._n_own
+        return self._n_users + self._n_own
+
+    @property
+    def n_scores(self) -> int:
+        """Scores of one pass over all users, about: of each question one for each item."""
+        n_questions = sum(min(len(events.items), self.longest) for events in self.users)
+        return n_questions * self.n_items
+
+    @property
+    def _n_users(self) -> int:
+        """Users of an epoch."""
+        affordable = max(_LEAST_USERS, len(self.users) * MAX_SCORES // max(self.n_scores, 1))
+        return min(len(self.users), MAX_USERS, affordable)
 
     @property
     def _n_own(self) -> int:
-        return min(len(self.own_words), max(min(len(self.users), MAX_USERS) // 2, _LEAST_OWN))
+        return min(len(self.own_words), max(self._n_users // 2, _LEAST_OWN))
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Draws an epoch's examples.
@@ -129,9 +144,9 @@ class Examples:
             yield _collate([drawn[row] for row in batches[place]], self.n_items)
 
     def _draw_users(self, rng: np.random.Generator) -> Iterator[UserEvents]:
-        if len(self.users) <= MAX_USERS:
+        if len(self.users) == (n_users := self._n_users):
             return iter(self.users)
-        return (self.users[row] for row in rng.permutation(len(self.users))[:MAX_USERS].tolist())
+        return (self.users[row] for row in rng.permutation(len(self.users))[:n_users].tolist())
 
     def _own(self, row: int) -> _Example:
         return _Example([], [int(self.own_words[row])], [], [_ALWAYS], [_ALWAYS], [[row]], [1.0])

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,8 @@ def test_away_from_a_terminal_progress_is_plain_lines(built: Path) -> None:
     """Libraries' own bars would fill a log with half-drawn lines."""
     err = (built / "stderr.txt").read_bytes()
     assert b"\nencoding: 60/60\n" in err
-    assert err.endswith(b"encoding user texts: 220/220\n")
+    assert b"\nencoding user texts: 220/220\nlearning: " in err
+    assert re.search(rb"\nlearning: tower, epoch \d of at most \d+\n$", err)
     assert b"\r" not in err
     assert b"%|" not in err
 

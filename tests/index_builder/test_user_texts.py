@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from index_builder.user_texts import clean_texts, encode_users
+from index_builder.user_texts import clean_texts, encode_users, texts_read
 from models.artifact_writer import text_hashes
 from models.learnt import UserTexts, write_user_texts
 from models.text import TextRecipe
@@ -27,6 +27,35 @@ def test_texts_are_distinct_and_those_that_say_nothing_are_left_out() -> None:
 
 def test_without_a_text_column_there_are_none() -> None:
     assert clean_texts(Interactions(np.zeros(1, np.int64), ("u",), np.zeros(1, np.int64)), TextRecipe()) == {}
+
+
+def test_of_too_many_texts_each_user_s_newest_are_read_first() -> None:
+    """Users 0 and 1 wrote two texts each, of two words; the later their time the newer."""
+    interactions = Interactions(
+        users=np.array([0, 0, 1, 1, 1]),
+        user_ids=("a", "b"),
+        items=np.arange(5),
+        times=np.array([1.0, 2.0, 4.0, 3.0, 5.0]),
+        texts=("a old", "a new", "b new", "b old", None),
+    )
+    assert texts_read(interactions, most_words=8) == ["a old", "a new", "b new", "b old"]
+    assert texts_read(interactions, most_words=7) == ["a new", "b new", "b old"]
+    assert texts_read(interactions, most_words=4) == ["a new", "b new"]
+    assert texts_read(interactions, most_words=2) == ["b new"]
+
+
+def test_without_times_the_last_of_the_table_count_as_the_newest() -> None:
+    assert texts_read(said("one text", "two text", "three text"), most_words=4) == ["two text", "three text"]
+
+
+def test_a_text_on_many_rows_counts_once() -> None:
+    """As the stated need of a user."""
+    assert texts_read(said("same", "same", "other", "third"), most_words=3) == ["same", "other", "third"]
+
+
+def test_of_a_long_text_what_an_encoder_reads_counts() -> None:
+    long = "word " * 10_000
+    assert texts_read(said(long, "short"), most_words=250) == [long, "short"]
 
 
 def test_every_text_is_encoded_once_in_order() -> None:

@@ -14,7 +14,7 @@ from models.training.interactions import Interactions
 from models.training.judge import rank_by_scores
 from models.training.l3ae import history_matrix
 from models.training.metrics import hits_of, recall_at
-from models.training.split import TASKS, Case, Task, events_by_user, split
+from models.training.split import TASKS, Case, Task, draw, events_by_user, split
 from models.types import Matrix, Vector
 
 # Settings tried by each baseline, at most; a setting is what is fitted with, times the decay of older events.
@@ -150,18 +150,6 @@ def _try_all(baseline: Baseline, past: Interactions, encodings: Encodings, seed:
                     recall = _recall(Tuned(scores, popularity, setting, decay), cases)
                     tried[task].append(_Trial(recall, number, decay))
     return tried
-
-
-def draw(cases: Sequence[Case], task: Task, limit: int, seed: int) -> list[Case]:
-    """Returns the cases of a task in which anything is known, at most `limit` of them, by seed and in their order."""
-    group = [case for case in cases if case.task == task and is_known(case)]
-    order = np.random.default_rng(seed).permutation(len(group))[:limit]
-    return [group[row] for row in np.sort(order)]
-
-
-def is_known(case: Case) -> bool:
-    """Returns whether anything is known of the user: where not, everybody can but answer with what is popular."""
-    return bool(len(case.history) or case.texts)
 
 
 def consumed(past: Interactions, n_items: int) -> csr_matrix:

@@ -9,12 +9,11 @@ import pytest
 from models.errors import DataError
 from models.training import evaluate
 from models.training.baselines import all_baselines
-from models.training.baselines.base import is_known
 from models.training.evaluate import Contender, Evaluator, Exam, hold_out, pool_of, tuned_baseline
 from models.training.evaluation import Evaluation, Ratio
 from models.training.interactions import Interactions
 from models.training.judge import CUTOFFS
-from models.training.split import Case, events_by_user
+from models.training.split import Case, events_by_user, is_known
 from models.types import Rows
 from tests.models.training.worlds import World
 

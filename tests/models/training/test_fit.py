@@ -1,5 +1,6 @@
 """Learning: it finds structure, repeats by seed, serves what it judged, and finds nothing where there is nothing."""
 
+from dataclasses import replace
 from unittest.mock import ANY
 
 import numpy as np
@@ -14,9 +15,15 @@ from models.training.judge import judge, rank_by_scores
 from models.training.part_scores import PartScores, known_user
 from models.training.split import TASKS, Case, split
 from models.types import Matrix
+from tests.quick_fits import fit_thoroughly
 
 N_THEMES, PER_THEME, N_USERS, PER_USER = 5, 16, 150, 6
 N_ITEMS = N_THEMES * PER_THEME
+
+
+@pytest.fixture(autouse=True)
+def _thorough(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit_thoroughly(monkeypatch)
 
 
 def world(seed: int = 0, *, shuffled: bool = False, texts: bool = False) -> tuple[Interactions, Features]:
@@ -149,3 +156,23 @@ def test_too_few_interactions_are_an_error() -> None:
     lonely = Interactions(np.array([0, 1]), ("a", "b"), np.array([1, 2]))
     with pytest.raises(DataError, match="nothing to judge by"):
         fit(lonely, features)
+
+
+def test_users_of_whom_nothing_is_known_choose_nothing() -> None:
+    """Whatever they are answered is what is popular: that says nothing of how much popularity weighs for others."""
+    interactions, features = world()
+    held_out = split(interactions)
+    nobody = Case(0, "history", np.empty(0, np.int64), (), np.array([0]), is_new_user=True)
+    crowded = replace(held_out, cases=(*held_out.cases, *[nobody] * 500))
+    assert choose(crowded, features) == choose(held_out, features)
+    with pytest.raises(DataError, match="of none of the 500 users"):
+        choose(replace(held_out, cases=(nobody,) * 500), features)
+
+
+def test_it_tells_what_it_does() -> None:
+    said: list[str] = []
+    fit(*world(), say=said.append)
+    assert said[0] == "750 interactions, validated on users who are known 150 by history"
+    assert "tower, epoch 1 of at most 10" in said
+    assert "weights" in said
+    assert "all 900 interactions" in said

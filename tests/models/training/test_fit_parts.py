@@ -29,6 +29,19 @@ def test_fitted_again_the_parts_are_those_of_a_fit_of_their_own() -> None:
     np.testing.assert_array_equal(again.items.joined(), alone.items.joined())
 
 
+@pytest.mark.parametrize(
+    ("quick", "enough", "epochs"), [(10**9, 150, 20), (10**9, 151, 10), (1, 150, 10)], ids=["both", "few", "slow"]
+)
+def test_where_passes_are_quick_and_users_enough_there_are_more(
+    quick: int, enough: int, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TowerTraining", TowerTraining)
+    monkeypatch.setattr(module, "_QUICK_EPOCHS", 20)
+    monkeypatch.setattr(module, "_QUICK", quick)
+    monkeypatch.setattr(module, "_ENOUGH_USERS", enough)
+    assert PartsFit(*world()).training.epochs == epochs
+
+
 @pytest.mark.parametrize("texts", [False, True])
 def test_only_ordered_rows_know_steps_back(*, texts: bool) -> None:
     """Texts of the world are of unordered rows."""

@@ -57,9 +57,24 @@ def test_last_takes_the_last_of_each(rows: list[tuple[int, int, int]]) -> None:
         return
     for case in result.cases:
         events = events_by_user(interactions)[case.user]
-        assert case.targets.tolist() == [events.items[-1]]
-        assert case.history.tolist() == events.items[:-1].tolist()
-    assert len(result.past) == len(interactions) - len(result.cases)
+        assert events.times is not None
+        latest = events.times == events.times[-1]
+        assert case.history.tolist() == events.items[~latest].tolist()
+        assert set(case.targets) == set(events.items[latest]) - set(case.history)
+        past = result.past
+        assert past.times is not None
+        assert (past.times[past.users == case.user] < events.times[-1]).all()
+
+
+def test_a_last_basket_is_asked_for_as_a_whole() -> None:
+    """Four things bought at once, one of them bought before: none of them tells of the others."""
+    rows = [(0, 1, 0), (0, 2, 0), (0, 2, 7), (0, 3, 7), (0, 4, 7), (0, 5, 7), (1, 1, 0), (1, 6, 3)]
+    result = split(table(rows), holdout="last")
+    assert [(case.history.tolist(), case.targets.tolist()) for case in result.cases] == [
+        ([2, 1], [3, 4, 5]),
+        ([1], [6]),
+    ]
+    assert pairs(result.past) == {(0, 1), (0, 2), (1, 1)}
 
 
 @given(ROWS, st.integers(0, 5))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.training import tower_examples as module
 from models.training.split import UserEvents
 from models.training.tower_examples import Batch, Examples
 
@@ -46,6 +47,24 @@ def test_ordered_events_ask_for_the_next_item_with_what_came_before(seed: int) -
 def test_what_was_consumed_before_is_not_asked_for() -> None:
     (batch,) = examples([user([1, 2, 1, 3], [None] * 4)], ordered=True).batches(1, np.random.default_rng(0))
     assert [targets for _, _, targets in questions(batch)] == [{2}, {3}]
+
+
+@pytest.mark.parametrize(("least", "n_drawn"), [(1, 4), (5, 5), (9, 8)])
+def test_an_epoch_of_a_large_catalogue_asks_fewer_users_anew_each_time(
+    least: int, n_drawn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_SCORES", 8 * 3 * N_ITEMS // 2)
+    monkeypatch.setattr(module, "_LEAST_USERS", least)
+    asked, rng = (
+        examples([user([n, n + 10, n + 20], [None] * 3) for n in range(8)], ordered=True),
+        np.random.default_rng(0),
+    )
+    assert asked.n_drawn == n_drawn
+    epochs = [
+        {batch.tokens[place].min().item() for batch in asked.batches(1, rng) for place in range(1)} for _ in range(9)
+    ]
+    assert {len(epoch) for epoch in epochs} == {n_drawn}
+    assert set.union(*epochs) == set(range(8))
 
 
 @pytest.mark.parametrize("seed", range(10))

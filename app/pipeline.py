@@ -21,6 +21,8 @@ from models.recaller import Recalled, Sought, UserQuery, first, pool_size
 from models.text import is_cut
 from models.types import Matrix, Vector
 
+# On the event loop a search must be short: such take a millisecond or two.
+_SHORT_K, _SHORT_HISTORY = 200, 100
 _NO_TEXTS = np.empty((0, 0), np.float32)
 
 
@@ -72,13 +74,13 @@ class RecallPipeline:
     Args:
         engine: What answers come from.
         vectors: Turns clean texts into vectors, cached.
-        executor: Where searches run; None: on the event loop.
+        executor: Where searches run, off the event loop, unless they are short.
         users: Whose profiles count.
         max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
     def __init__(
-        self, engine: Engine, vectors: TextVectors, executor: Executor | None, users: UserState, *, max_sought: int
+        self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState, *, max_sought: int
     ) -> None:
         self.engine = engine
         self.vectors = vectors
@@ -86,8 +88,13 @@ class RecallPipeline:
         self._users = users
         self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
 
-    async def recall(self, request: RecallRequest, request_id: str) -> dict[str, Any]:
+    async def recall(self, request: RecallRequest, request_id: str, *, by_itself: bool = True) -> dict[str, Any]:
         """Returns the answer in the form of `RecallAnswer`.
+
+        Args:
+            request: What is asked.
+            request_id: Repeated in the answer.
+            by_itself: No others come with it, which one after another would hold the event loop up.
 
         Raises:
             InvalidRequestError: A field contradicts the artifact.
@@ -103,7 +110,8 @@ class RecallPipeline:
         sought = self._sought.get(alone) if alone else None
         embedded = self.engine.artifact.text_vectors(vectors.vectors, texts) if sought is None else _NO_TEXTS
         query, missing = self._query(request, profile, embedded, sought)
-        found = await self._search(query, request.rescore, clock)
+        is_short = by_itself and request.k <= _SHORT_K and len(query.history) <= _SHORT_HISTORY
+        found = await self._search(query, request.rescore, clock, is_short=is_short)
         if alone and found.sought is not None and self._sought.maxsize:
             self._sought[alone] = found.sought
         recalled, skipped = found.recalled, found.skipped
@@ -157,8 +165,8 @@ class RecallPipeline:
             clock.lap("encode", start)
         return vectors
 
-    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
-        if self._executor is None:
+    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock, *, is_short: bool) -> _Found:
+        if is_short and self.engine.artifact.index.is_quick:
             return self._find(query, rescore, clock)
         work = self._executor.submit(self._find, query, rescore, clock)
         found = asyncio.wrap_future(work)

@@ -20,7 +20,7 @@ class Pipelines:
     Args:
         settings: Limits, Redis.
         encoding: Where they encode.
-        searching: Where they search what isn't quick.
+        searching: Where they search what takes its time.
         users: What is known of users.
     """
 
@@ -59,8 +59,7 @@ class Pipelines:
 
     def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
         max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
-        executor = None if engine.artifact.index.is_quick else self._searching
-        return RecallPipeline(engine, vectors, executor, self._users, max_sought=max_sought)
+        return RecallPipeline(engine, vectors, self._searching, self._users, max_sought=max_sought)
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim

@@ -138,7 +138,7 @@ def limits() -> dict[str, int]:
 
 async def _one(pipeline: RecallPipeline, raw: Any, request_id: str) -> dict[str, Any]:  # noqa: ANN401  # unchecked yet
     try:
-        answer = await pipeline.recall(RecallRequest.model_validate(raw), request_id)
+        answer = await pipeline.recall(RecallRequest.model_validate(raw), request_id, by_itself=False)
     except ValidationError as error:
         return {"error": problem(from_validation(error), request_id)}
     except Exception as error:  # whatever one request breaks, the others are answered

@@ -18,7 +18,7 @@ TASK_TITLES: dict[Task, str] = {
 }
 HOLDOUTS = {
     "clock": "everything after a moment is the future",
-    "last": "each user's last item is the future",
+    "last": "each user's last item, or last basket, is the future",
     "users": "a fifth of the users is unseen",
     "none": "nothing was held out: both artifacts learnt from what is asked",
 }

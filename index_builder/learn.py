@@ -19,6 +19,7 @@ from models.text import TextRecipe
 from models.training.features import EncodedTexts, make_features
 from models.training.fit import fit, learnt_of, shift_popularity
 from models.training.interactions import Interactions
+from models.training.split import split
 from models.types import JsonValue, Matrix
 
 _SEED = 0
@@ -72,7 +73,8 @@ def learn(
     if inputs.interactions is None:
         return Lesson(None)
     item_texts = [item.text for item in inputs.catalogue.items]
-    clean, own, queries = clean_texts(inputs.interactions, recipe), first_words(item_texts), some_words(item_texts)
+    clean = _texts_to_learn_from(inputs.interactions, recipe)
+    own, queries = first_words(item_texts), some_words(item_texts)
     every = [*clean.values(), *own, *queries]
     user_texts, n_encoded = encode_users(every, encoder, embeddings.shape[1], parent=parent)
     texts = EncodedTexts(clean, user_texts.embeddings, own, queries)
@@ -91,6 +93,19 @@ def learn(
         n_reused=len(every) - n_encoded,
         warnings=_unread(inputs.interactions),
     )
+
+
+def _texts_to_learn_from(interactions: Interactions, recipe: TextRecipe) -> dict[str, str]:
+    """Returns the clean form of each text that is read.
+
+    Where not all are, the newest of what came before the validation's cases are, too: the newest of all are those that
+    the cases mustn't see.
+    """
+    clean = clean_texts(interactions, recipe)
+    try:
+        return clean | clean_texts(split(interactions, seed=_SEED).past, recipe)
+    except DataError:  # `fit` says so
+        return clean
 
 
 def _unread(interactions: Interactions) -> list[str]:

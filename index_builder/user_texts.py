@@ -35,7 +35,7 @@ def texts_read(interactions: Interactions, *, most_words: int = _MOST_WORDS) -> 
         most_words: Of all texts together.
     """
     texts = interactions.texts or ()
-    distinct = {text: min(text.count(" ") + 1, _READ_OF_TEXT) for text in dict.fromkeys(texts) if text}
+    distinct = {text: min(_n_words(text), _READ_OF_TEXT) for text in dict.fromkeys(texts) if text}
     if sum(distinct.values()) <= most_words:
         return list(distinct)
     chosen: set[str] = set()
@@ -47,6 +47,11 @@ def texts_read(interactions: Interactions, *, most_words: int = _MOST_WORDS) -> 
                 break
             chosen.add(text)
     return [text for text in distinct if text in chosen]
+
+
+def _n_words(text: str) -> int:
+    """Returns about how many words a text has, whatever parts them; of scripts without blanks two signs are one."""
+    return max(len(text.split()), len(text.encode()) // 6)
 
 
 def _newest_of_each(interactions: Interactions) -> Rows:

@@ -15,4 +15,4 @@ __all__ = ["CORE", "ov"]
 # A core's CPU plugin gives the thread that makes it another stack for signals, and frees that stack in whatever thread
 # lets go of the plugin last. Then the next signal, to reload or to stop, ends the process by a segmentation fault.
 CORE = ov.Core()
-"""The only one of this process; it lives as long."""
+"""The only one of this process; it lives as long. Once it has compiled anything, a forked child hangs: spawn."""

@@ -7,7 +7,7 @@ import pytest
 from models.training import fit_parts
 from models.training.tower_module import TowerTraining
 
-_EPOCHS = 2
+_EPOCHS, _THOROUGH = 2, fit_parts._QUICK_EPOCHS
 
 
 def fit_quickly() -> None:
@@ -19,3 +19,4 @@ def fit_quickly() -> None:
 def fit_thoroughly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets towers be fitted as users' are, until the test ends."""
     monkeypatch.setattr(fit_parts, "TowerTraining", TowerTraining)
+    monkeypatch.setattr(fit_parts, "_QUICK_EPOCHS", _THOROUGH)

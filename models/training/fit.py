@@ -96,7 +96,12 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     Raises:
         DataError: Nothing is known of any case's user.
     """
-    by_task = _draw(held_out.cases, max(50, min(_MAX_CASES, _MAX_SCORES // features.n_items)), seed)
+    known = [case for case in held_out.cases if len(case.history) or features.rows_of(case.texts)]
+    if not known:
+        raise DataError(
+            f"of none of the {len(held_out.cases)} users of the newest events is anything known from before"
+        )
+    by_task = _draw(known, max(50, min(_MAX_CASES, _MAX_SCORES // features.n_items)), seed)
     counts = " and ".join(f"{len(cases)} by {task}" for task, cases in by_task.items())
     say(f"{len(held_out.past)} interactions, validated on users who are known {counts}")
     parts_fit = PartsFit(held_out.past, features, cases=by_task.get("history", ()), seed=seed)
@@ -128,7 +133,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         }
     weights = start.model_copy(update=chosen)
     matching, items = parts.matching(decay, weights), parts.items.joined()
-    judged = [case for group in _draw(held_out.cases, _MAX_HEAD_CASES, seed).values() for case in group]
+    judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
     head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
@@ -219,13 +224,6 @@ def _alone(part: str) -> PartWeights:
 
 
 def _draw(cases: Sequence[Case], limit: int, seed: int) -> dict[Task, list[Case]]:
-    """Returns at most so many cases of each task in which anything is known.
-
-    Raises:
-        DataError: There are none.
-    """
+    """Returns at most so many cases of each task that has any."""
     drawn = {task: draw(cases, task, limit, seed) for task in TASKS}
-    drawn = {task: group for task, group in drawn.items() if group}
-    if not drawn:
-        raise DataError(f"of none of the {len(cases)} users of the newest events is anything known from before")
-    return drawn
+    return {task: group for task, group in drawn.items() if group}

@@ -15,7 +15,7 @@ _STRONGER = (400.0, 800.0, 1_600.0)  # λ_X and λ_E alike, one after the other 
 _CUTOFFS = (10, 20, 50, 100)
 _MAX_CASES = 600
 _DECAY = 0.8
-_LEAST_GAIN = 0.0005
+_LEAST_CASES, _LEAST_GAIN = 30, 0.0005
 
 
 def held_by_validation(interactions: csr_matrix, features: Matrix, cases: Sequence[Case], *, seed: int = 0) -> L3AE:
@@ -29,13 +29,13 @@ def held_by_validation(interactions: csr_matrix, features: Matrix, cases: Sequen
     """
     best = L3AE(interactions, features, seed=seed)
     asked = _drawn(cases, seed)
-    if not asked:
+    if len(asked) < _LEAST_CASES:
         return best
     recall = _recall(best, asked)
     for held in _stronger():
         tried = L3AE(interactions, features, held=held, seed=seed)
         gain = (found := _recall(tried, asked)) - recall
-        if gain.mean() <= max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
+        if gain.mean() <= max(gain.std(ddof=1) / np.sqrt(len(gain)), _LEAST_GAIN):
             break
         best, recall = tried, found
     return best

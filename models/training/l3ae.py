@@ -77,7 +77,7 @@ class L3AE:
             interactions = interactions[np.sort(drawn)]
         self.held, self._total = held, held.ridge + held.prior
         self._x, self._phi = interactions.astype(np.float32), features
-        users = (self._x @ self._x.T).toarray().astype(np.float32)
+        users = (self._x @ self._x.T).toarray().astype(np.float32, copy=False)
         users[np.diag_indices_from(users)] += self._total
         self._s = _inverse(users)
         gram = (features.T @ features).astype(np.float64) + held.text * np.eye(features.shape[1])

@@ -211,9 +211,10 @@ def _last_of_each(interactions: Interactions) -> tuple[NDArray[np.bool_], list[C
     kept = np.ones(len(interactions), np.bool_)
     cases = []
     for (user, events), rows in zip(events_by_user(interactions).items(), _rows_by_user(interactions), strict=True):
-        assert events.times is not None
-        # What came at the same time, a basket, stays together: its rest would give away what is asked for.
-        n = int((events.times < events.times[-1]).sum())
+        # What came at the same time, a basket, stays together: its rest would give away what is asked for. Of a user
+        # with one basket alone its rest is all there is to go by.
+        n = 0 if events.times is None else int((events.times < events.times[-1]).sum())
+        n = n or len(rows) - 1
         case = _case(user, events, before=np.arange(n), targets=events.items[n:], task="history") if n else None
         if case is not None:
             kept[rows[n:]] = False

@@ -21,6 +21,7 @@ from models.types import Rows
 MAX_USERS = 40_000
 MAX_SCORES = 3_000_000_000
 _LEAST_USERS = 5_000
+_QUESTIONS_UNORDERED = 3  # by the need, by a part of the items, by all but one
 # First words an epoch, where there are so many items; else half as many as users.
 _LEAST_OWN = 200
 _TEXTS_ALONE = 0.4
@@ -112,8 +113,8 @@ class Examples:
     @property
     def n_scores(self) -> int:
         """Scores of one pass over all users, about: of each question one for each item."""
-        n_questions = sum(min(len(events.items), self.longest) for events in self.users)
-        return n_questions * self.n_items
+        most = self.longest if self.ordered else _QUESTIONS_UNORDERED
+        return sum(min(len(events.items), most) for events in self.users) * self.n_items
 
     @property
     def _n_users(self) -> int:

@@ -114,9 +114,13 @@ async def test_only_searches_that_take_their_time_have_threads(engine, monkeypat
     async with running(
         create_app(ServiceSettings(), engine=replace(engine, recaller=Noting(engine.artifact)))
     ) as client:
-        answer = await ask(client, "sturdy boots")
-    assert answer["candidates"]
-    assert [thread is threading.current_thread() for thread in threads] == [quick]
+        await ask(client, "sturdy boots")
+        await ask(client, "sturdy boots", k=300)
+        await ask(client, "sturdy boots", history=["hike-boots", "hike-map"] * 60)
+        batch = await client.post("/recall/batch", json={"requests": [{"text": "sturdy boots"}] * 2})
+    assert all(answer["candidates"] for answer in batch.json()["responses"])
+    here = [thread is threading.current_thread() for thread in threads]
+    assert here == [quick, False, False, False, False]  # many candidates, a long history and batches are never short
 
 
 # With a Redis

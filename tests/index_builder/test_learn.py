@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index_builder import user_texts
 from index_builder.build import build
 from index_builder.config import load_config
-from index_builder.learn import first_words, some_words
+from index_builder.learn import _texts_to_learn_from, first_words, some_words
 from index_builder.report import BuildReport
 from models.artifact_store import ArtifactStore
 from models.fused import FusedFacts
 from models.matching import DecayedMean
 from models.recaller import Recaller, UserQuery
+from models.text import TextRecipe
+from models.training.interactions import Interactions
 from tests.fakes import load_fake, prepare_fake
 
 
@@ -50,6 +53,15 @@ def test_user_texts_are_encoded_once(demo: Path) -> None:
         rows.write(json.dumps(row) + "\n")
     assert rebuild(demo).user_texts == {"n_encoded": 1, "n_reused": first["n_reused"]}
     assert rebuild(demo, seed=1).user_texts == {"n_encoded": first["n_reused"] + 1, "n_reused": 0}
+
+
+def test_where_not_all_texts_are_read_those_before_validation_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest of all are the ones that the cases mustn't see."""
+    monkeypatch.setattr(user_texts.texts_read, "__kwdefaults__", {"most_words": 2})
+    times = np.tile(np.arange(3.0), 2)
+    texts = ("oldest a", "old a", "new a", "oldest b", "old b", "new b")
+    interactions = Interactions(np.repeat([0, 1], 3), ("a", "b"), np.arange(6), times=times, texts=texts)
+    assert list(_texts_to_learn_from(interactions, TextRecipe())) == ["new a", "old a"]
 
 
 def test_building_twice_learns_the_same(demo: Path, store: ArtifactStore) -> None:

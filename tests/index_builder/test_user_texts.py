@@ -53,6 +53,12 @@ def test_a_text_on_many_rows_counts_once() -> None:
     assert texts_read(said("same", "same", "other", "third"), most_words=3) == ["same", "other", "third"]
 
 
+def test_words_are_counted_whatever_parts_them() -> None:
+    for text, n_words in (("one two", 2), ("one\ntwo\tthree", 3), ("読んだ本はとても面白かった", 6)):
+        assert texts_read(said(text, "end"), most_words=n_words + 1) == [text, "end"]
+        assert texts_read(said(text, "end"), most_words=n_words) == ["end"]
+
+
 def test_of_a_long_text_what_an_encoder_reads_counts() -> None:
     long = "word " * 10_000
     assert texts_read(said(long, "short"), most_words=250) == [long, "short"]

@@ -169,6 +169,14 @@ def test_users_of_whom_nothing_is_known_choose_nothing() -> None:
         choose(replace(held_out, cases=(nobody,) * 500), features)
 
 
+def test_users_of_whose_texts_none_was_read_choose_nothing() -> None:
+    interactions, features = world(texts=True)
+    held_out = split(interactions)
+    unread = replace(held_out.cases[0], task="text", history=np.empty(0, np.int64), texts=("a text that nobody read",))
+    crowded = replace(held_out, cases=(*held_out.cases, *[unread] * 500))
+    assert choose(crowded, features) == choose(held_out, features)
+
+
 def test_it_tells_what_it_does() -> None:
     said: list[str] = []
     fit(*world(), say=said.append)

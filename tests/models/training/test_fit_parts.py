@@ -7,6 +7,7 @@ from models.training import fit_parts as module
 from models.training.fit_parts import PartsFit, fit_parts
 from models.training.tower_module import TowerTraining
 from tests.models.training.test_fit import world
+from tests.quick_fits import fit_thoroughly
 
 ONE_EPOCH = TowerTraining(epochs=1)
 
@@ -35,8 +36,7 @@ def test_fitted_again_the_parts_are_those_of_a_fit_of_their_own() -> None:
 def test_where_passes_are_quick_and_users_enough_there_are_more(
     quick: int, enough: int, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TowerTraining", TowerTraining)
-    monkeypatch.setattr(module, "_QUICK_EPOCHS", 20)
+    fit_thoroughly(monkeypatch)
     monkeypatch.setattr(module, "_QUICK", quick)
     monkeypatch.setattr(module, "_ENOUGH_USERS", enough)
     assert PartsFit(*world()).training.epochs == epochs

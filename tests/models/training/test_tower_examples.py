@@ -60,11 +60,15 @@ def test_an_epoch_of_a_large_catalogue_asks_fewer_users_anew_each_time(
         np.random.default_rng(0),
     )
     assert asked.n_drawn == n_drawn
-    epochs = [
-        {batch.tokens[place].min().item() for batch in asked.batches(1, rng) for place in range(1)} for _ in range(9)
-    ]
+    epochs = [{batch.tokens.min().item() for batch in asked.batches(1, rng)} for _ in range(9)]
     assert {len(epoch) for epoch in epochs} == {n_drawn}
     assert set.union(*epochs) == set(range(8))
+
+
+def test_unordered_users_are_asked_three_times_at_most() -> None:
+    many = [user(list(range(9)), [None] * 9)]
+    assert examples(many, ordered=True).n_scores == 9 * N_ITEMS
+    assert examples(many, ordered=False).n_scores == 3 * N_ITEMS
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -36,8 +36,8 @@ class FeedbackRequest(Body):
     )
 
 
-class RejectedEvent(BaseModel):
-    """An event that wasn't taken."""
+class Rejected(BaseModel):
+    """An event or item that wasn't taken."""
 
     index: int = Field(description="Its place in the call, from 0.")
     reason: str
@@ -47,7 +47,7 @@ class FeedbackAnswer(BaseModel):
     """What became of the events."""
 
     accepted: int = Field(description="Events that are stored now, or were before.")
-    rejected: list[RejectedEvent]
+    rejected: list[Rejected]
 
 
 class ProfileItemOut(BaseModel):
@@ -93,18 +93,11 @@ class ItemsRequest(Body):
     )
 
 
-class RejectedItem(BaseModel):
-    """An item that wasn't taken."""
-
-    index: int = Field(description="Its place in the call, from 0.")
-    reason: str
-
-
 class ItemsAnswer(BaseModel):
     """What became of the items."""
 
     accepted: int = Field(description="Items that are stored and recalled now.")
-    rejected: list[RejectedItem]
+    rejected: list[Rejected]
 
 
 class DeletedItem(BaseModel):

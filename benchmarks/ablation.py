@@ -30,15 +30,13 @@ from models.training import tower_module
 from models.training.features import Features
 from models.training.fit_parts import fit_parts
 from models.training.head import make_pools
-from models.training.judge import best_rows
-from models.training.metrics import PerUser, hits_of, recall_at
+from models.training.judge import CUTOFFS, mean_recalls
+from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
-from models.training.split import Case
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
 from models.types import Matrix
 
-_CUTOFFS = (10, 20, 50, 100)
 _DECAY = 0.8
 _TRAINING = TowerTraining(epochs=5)  # the same for all: early stopping would be one more difference
 GROUPS = ("text recipe", "features", "tower", "head")
@@ -120,17 +118,7 @@ def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerU
     scores = PartScores(parts, world.cases, variant.features(world), _DECAY)
     weights = {name: _alone(name) for name in ("zero_shot", "behaviour", "tower")}
     weights["all"] = scores.climb(getattr(SituationWeights(), world.task))
-    return {name: recalls(scores.total(chosen), world.cases) for name, chosen in weights.items()}
-
-
-def recalls(scores: Matrix, cases: Sequence[Case]) -> PerUser:
-    """Returns each case's mean recall over the cutoffs, the history left out."""
-    for row, case in zip(scores, cases, strict=True):
-        row[case.history] = -np.inf
-    hits = hits_of(best_rows(scores, max(_CUTOFFS)), [case.targets for case in cases])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    mean: PerUser = np.mean([recall_at(hits, n_relevant, k) for k in _CUTOFFS], axis=0)
-    return mean
+    return {name: mean_recalls(scores.total(chosen), world.cases) for name, chosen in weights.items()}
 
 
 def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
@@ -140,7 +128,7 @@ def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     weights = weights.model_copy(update={world.task: scores.climb(getattr(weights, world.task))})
     matching, items = parts.matching(_DECAY, weights), parts.items.joined()
     pools = make_pools(matching, items, parts.words, world.cases, world.features())
-    yield ("head", *(f"recall@{k}" for k in _CUTOFFS), "shipped")
+    yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
     losses: dict[str, Callable[..., Tensor]] = {
         "list-wise softmax, as shipped": functional.log_softmax,
         "pairwise": pairwise,
@@ -154,7 +142,7 @@ def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
             row = figures[when]
             assert isinstance(row, Mapping)
             label = "no head" if when == "before" else name
-            yield (label, *(f"{row[f'recall@{k}']:.4f}" for k in _CUTOFFS), str(figures["shipped"]))
+            yield (label, *(f"{row[f'recall@{k}']:.4f}" for k in CUTOFFS), str(figures["shipped"]))
 
 
 def whitened(features: Features) -> Features:

@@ -12,7 +12,7 @@ _EPOCHS, _THOROUGH = 2, fit_parts._QUICK_EPOCHS
 
 def fit_quickly() -> None:
     """Lets every tower of this process be fitted in few epochs."""
-    fit_parts.TowerTraining = partial(TowerTraining, epochs=_EPOCHS)  # type: ignore[assignment, misc]  # for tests alone
+    fit_parts.TowerTraining = partial(TowerTraining, epochs=_EPOCHS)  # type: ignore[assignment, misc]  # a partial stands in for the class
     fit_parts._QUICK_EPOCHS = _EPOCHS
 
 

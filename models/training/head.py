@@ -16,7 +16,7 @@ from models.fused import FusedMatching
 from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
 from models.training.features import Features
-from models.training.judge import best_rows
+from models.training.judge import CUTOFFS, best_rows
 from models.training.part_scores import known_user
 from models.training.split import Case
 from models.types import JsonValue, Mask, Matrix, Rows, Vector
@@ -26,7 +26,6 @@ _EPOCHS = 15
 _RATE = 5e-3
 _BATCH = 64
 _FOLDS = 4
-_CUTOFFS = (10, 20, 50, 100)
 _LEAST_POOLS = 200
 """Cases of users with a right answer in the pool; with fewer nothing is fitted: queries alone say too little."""
 _BLOCK = 256
@@ -111,7 +110,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     if pools.is_query.any():
         figures["queries_before"] = _means(before, pools.is_query)
         figures["queries_after"] = _means(after, pools.is_query)
-    gain = np.mean([(after[k] - before[k])[of_users].mean() for k in _CUTOFFS])
+    gain = np.mean([(after[k] - before[k])[of_users].mean() for k in CUTOFFS])
     no_worse = all(_no_worse(before, after, group) for group in (of_users, pools.is_query) if group.any())
     better = bool(gain > 0 and no_worse)
     figures["shipped"] = better
@@ -128,7 +127,7 @@ def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) 
     Of eight comparisons one is often a standard error below zero by chance, so there two errors count as a loss; on the
     mean one does.
     """
-    gains = [(after[k] - before[k])[group] for k in _CUTOFFS]
+    gains = [(after[k] - before[k])[group] for k in CUTOFFS]
     return not any(_lost(gain, 2) for gain in gains) and not _lost(np.mean(gains, axis=0), 1)
 
 
@@ -139,7 +138,7 @@ def _lost(gain: Vector, errors: int) -> bool:
 def _recalls(pools: Pools, scores: Matrix) -> dict[int, Matrix]:
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(pools.right, order, axis=1)
-    return {k: ranked[:, :k].sum(axis=1) / np.minimum(k, pools.n_relevant) for k in _CUTOFFS}
+    return {k: ranked[:, :k].sum(axis=1) / np.minimum(k, pools.n_relevant) for k in CUTOFFS}
 
 
 class _Network(nn.Module):

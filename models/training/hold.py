@@ -5,14 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from models.training.judge import best_rows
+from models.training.judge import mean_recalls
 from models.training.l3ae import L3AE, Regularisation, history_matrix
-from models.training.metrics import PerUser, hits_of, recall_at
+from models.training.metrics import PerUser
 from models.training.split import Case
 from models.types import Matrix
 
 _STRONGER = (400.0, 800.0, 1_600.0)  # λ_X and λ_E alike, one after the other while each gains
-_CUTOFFS = (10, 20, 50, 100)
 _MAX_CASES = 600
 _DECAY = 0.8
 _LEAST_CASES, _LEAST_GAIN = 30, 0.0005
@@ -55,9 +54,4 @@ def _recall(model: L3AE, cases: Sequence[Case]) -> PerUser:
     """Returns each case's mean recall over cutoffs by the whole matrix, shape `(n_cases,)`."""
     histories = history_matrix([case.history for case in cases], model.n_items, decay=_DECAY)
     scores = np.ascontiguousarray(model.transposed_times(histories.T.toarray()).T)
-    for row, case in zip(scores, cases, strict=True):
-        row[case.history] = -np.inf
-    hits = hits_of(best_rows(scores, max(_CUTOFFS)), [case.targets for case in cases])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    by_case: PerUser = np.mean([recall_at(hits, n_relevant, k) for k in _CUTOFFS], axis=0)
-    return by_case
+    return mean_recalls(scores, cases)

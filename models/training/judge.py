@@ -70,6 +70,21 @@ def best_rows(scores: Matrix, k: int) -> Rows:
     return np.pad(rows, ((0, 0), (0, k - width)), constant_values=-1)
 
 
+def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
+    """Returns each case's mean recall over the cutoffs, the history left out, shape `(n_cases,)`.
+
+    Args:
+        scores: Of all items, shape `(n_cases, n_items)`; those of the history are overwritten.
+        cases: Who is asked.
+    """
+    for row, case in zip(scores, cases, strict=True):
+        row[case.history] = -np.inf
+    hits = metrics.hits_of(best_rows(scores, max(CUTOFFS)), [case.targets for case in cases])
+    n_relevant = np.array([len(case.targets) for case in cases])
+    recalls: metrics.PerUser = np.mean([metrics.recall_at(hits, n_relevant, k) for k in CUTOFFS], axis=0)
+    return recalls
+
+
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:
     """Returns every figure of `models.training.metrics` at every cutoff.
 

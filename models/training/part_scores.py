@@ -8,13 +8,12 @@ import numpy as np
 from models.fused import FusedMatching, KnownUser, Parts, PartWeights, SituationWeights, UserSide, covariance, scale
 from models.item_side import ItemSide
 from models.training.features import Features
-from models.training.judge import best_rows
+from models.training.judge import CUTOFFS, best_rows
 from models.training.metrics import PerUser, hits_of, recall_at
 from models.training.split import Case
 from models.types import JsonValue, Matrix
 
 _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-_CUTOFFS = (10, 20, 50, 100)
 # What a text says is never left out: new items and short texts depend on it.
 _LEAST_ZERO_SHOT = 0.1
 _ROUNDS = 2
@@ -112,9 +111,9 @@ class PartScores:
         total = self.total(weights)
         for row, case in zip(total, self._cases, strict=True):
             row[case.history] = -np.inf
-        hits = hits_of(best_rows(total, max(_CUTOFFS)), [case.targets for case in self._cases])
+        hits = hits_of(best_rows(total, max(CUTOFFS)), [case.targets for case in self._cases])
         n_relevant = np.array([len(case.targets) for case in self._cases])
-        return {k: recall_at(hits, n_relevant, k) for k in _CUTOFFS}
+        return {k: recall_at(hits, n_relevant, k) for k in CUTOFFS}
 
 
 def n_words(case: Case, features: Features) -> int:

@@ -12,7 +12,6 @@ from benchmarks.ablation import (
     difference,
     head_rows,
     patched,
-    recalls,
     variants,
     whitened,
     without_lexical,
@@ -24,7 +23,6 @@ from models.errors import ConfigError
 from models.training import head
 from models.training.features import EncodedTexts, Features, make_features
 from models.training.fit_parts import fit_parts
-from models.training.split import Case
 from models.training.tower_module import TowerTraining
 from tests.index_builder.world_tables import write
 from tests.models.training import worlds
@@ -109,9 +107,3 @@ def test_what_is_left_out_says_nothing(world: World) -> None:
 def test_a_difference_of_nothing_is_nothing() -> None:
     same = np.array([0.0, 0.5, 1.0])
     assert difference(same, same) == "+0.0000 ± 0.0000"
-
-
-def test_recall_is_the_mean_over_cutoffs_with_the_history_left_out() -> None:
-    scores = np.array([[9.0, *np.arange(40, 0, -1)]], np.float32)
-    case = Case(0, "history", np.array([0]), (), np.array([15]), is_new_user=False)
-    assert recalls(scores, [case]).tolist() == [0.75]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.training.judge import best_rows, cold_among_cold, judge, rank_by_scores, slices
+from models.training.judge import best_rows, cold_among_cold, judge, mean_recalls, rank_by_scores, slices
 from models.training.split import Case
 from models.types import Matrix
 
@@ -56,3 +56,9 @@ def test_cold_items_are_asked_for_among_cold_ones() -> None:
     (asked,) = cold_among_cold([case([0], [1, 2]), case([1], [2])], popularity)
     assert (asked.targets.tolist(), asked.barred.tolist()) == ([1], [0, 2, 5])
     assert rank_by_scores(ByPopularity(), [asked], 4).tolist() == [[1, 3, 4, -1]]
+
+
+def test_recall_is_the_mean_over_cutoffs_with_the_history_left_out() -> None:
+    scores = np.array([[9.0, *np.arange(40, 0, -1)]], np.float32)
+    case = Case(0, "history", np.array([0]), (), np.array([15]), is_new_user=False)
+    assert mean_recalls(scores, [case]).tolist() == [0.75]

@@ -102,6 +102,8 @@ def _texts_to_learn_from(interactions: Interactions, recipe: TextRecipe) -> dict
     the cases mustn't see.
     """
     clean = clean_texts(interactions, recipe)
+    if not _unread(interactions):
+        return clean
     try:
         return clean | clean_texts(split(interactions, seed=_SEED).past, recipe)
     except DataError:  # `fit` says so

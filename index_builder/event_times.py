@@ -1,4 +1,4 @@
-"""The time column as numbers that grow with time, whatever it holds: numbers, ISO 8601 dates, sortable text."""
+"""The time column as numbers that grow with time: numbers, ISO 8601 dates, calendar dates, sortable text."""
 
 from array import array
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.calendar_dates import calendar_seconds, is_calendar_date
 from index_builder.cells import read_number
 from index_builder.rejects import RejectKind, RowError, show
 
@@ -16,6 +17,7 @@ class TimeKind(StrEnum):
 
     NUMBER = "number"
     DATE = "date"
+    CALENDAR = "calendar date"
     TEXT = "text"
 
 
@@ -23,7 +25,8 @@ class EventTimes:
     """Collects the times of a table; the first one decides what the column holds.
 
     Numbers, or strings that spell them, stay as they are: unix seconds, if they mean that. ISO 8601 dates
-    become unix seconds, in UTC where they name no zone. Other strings get their rank in sort order.
+    become unix seconds, in UTC where they name no zone, and so do dates such as 31/12/2024 23:59, whose column tells
+    day from month. Other strings get their rank in sort order.
 
     Attributes:
         kind: How the column is understood; None before the first time.
@@ -52,13 +55,21 @@ class EventTimes:
         self._times.append(time)
 
     def to_array(self) -> NDArray[np.float64]:
-        """Returns the times in the order they were added, shape `(n,)`: seconds, numbers or dense ranks."""
+        """Returns the times in the order they were added, shape `(n,)`: seconds, numbers or dense ranks.
+
+        Raises:
+            DataError: Nothing tells day from month, or the column contradicts itself.
+        """
         times = np.array(self._times, dtype=np.float64)
-        if self.kind is not TimeKind.TEXT:
+        if self.kind not in (TimeKind.CALENDAR, TimeKind.TEXT):
             return times
-        ranks = np.empty(len(self._codes))
-        ranks[[self._codes[text] for text in sorted(self._codes)]] = np.arange(len(self._codes))
-        return ranks[times.astype(np.int64)]
+        meant = np.empty(len(self._codes))
+        if self.kind is TimeKind.CALENDAR:
+            seconds = calendar_seconds(self._codes, self._column)
+            meant[[self._codes[text] for text in seconds]] = list(seconds.values())
+        else:
+            meant[[self._codes[text] for text in sorted(self._codes)]] = np.arange(len(self._codes))
+        return meant[times.astype(np.int64)]
 
     def _read(self, value: object, kind: TimeKind) -> float | None:
         if kind is TimeKind.NUMBER:
@@ -67,6 +78,8 @@ class EventTimes:
             return None
         if kind is TimeKind.DATE:
             return _unix_seconds(value)
+        if kind is TimeKind.CALENDAR and not is_calendar_date(value):
+            return None
         return self._codes.setdefault(value, len(self._codes))
 
 
@@ -75,6 +88,8 @@ def _kind(value: object) -> TimeKind:
         return TimeKind.NUMBER
     if isinstance(value, str) and _unix_seconds(value) is not None:
         return TimeKind.DATE
+    if isinstance(value, str) and is_calendar_date(value):
+        return TimeKind.CALENDAR
     return TimeKind.TEXT
 
 

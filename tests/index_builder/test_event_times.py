@@ -24,6 +24,13 @@ def test_iso_dates_become_unix_seconds_and_utc_where_no_zone_is_named() -> None:
     )
 
 
+def test_dates_as_people_write_them_become_unix_seconds() -> None:
+    assert times_of("1/2/1970 0:00", "1/1/1970 0:01", "1/31/1970") == (
+        TimeKind.CALENDAR,
+        [86_400.0, 60.0, 30 * 86_400.0],
+    )
+
+
 def test_other_strings_get_dense_ranks() -> None:
     assert times_of("v3", "v1", "v3", "v2", "2024-01-01") == (TimeKind.TEXT, [3.0, 1.0, 3.0, 2.0, 0.0])
 
@@ -46,6 +53,7 @@ def test_ranks_sort_as_the_strings_do(texts: list[str]) -> None:
         ("2024-01-01", 1, "a date"),
         ("2024-01-01", "yesterday", "a date"),
         ("monday", 1, "a text"),
+        ("31/12/2024", "2024-12-31", "a calendar date"),
         (1, True, "a number"),
     ],
 )

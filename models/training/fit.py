@@ -18,6 +18,7 @@ from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation, queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
+from models.training.weigh import climb, weigh
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
@@ -117,14 +118,14 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     chosen: dict[str, PartWeights] = {}
 
     def recall_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
-        return PartScores(parts, by_task[main], features, decay).mean_recall(getattr(start, main))
+        return climb(PartScores(parts, by_task[main], features, decay), getattr(start, main))[1]
 
     decays = _decays(held_out.past)
     decay = max(decays, key=recall_with) if len(decays) > 1 else decays[0]
     figures: dict[str, JsonValue] = {"tower": {"loss": list(epochs.losses), "recall": list(epochs.recalls)}}
     for situation, cases in by_situation(by_task, features).items():
         scores = PartScores(parts, cases, features, decay)
-        chosen[situation] = scores.climb(getattr(start, situation))
+        chosen[situation] = weigh(scores, getattr(start, situation))
         figures[situation] = {
             "cases": len(cases),
             "product": scores.figures(chosen[situation]),
@@ -208,7 +209,7 @@ class _Epochs:
     def _judged(self, parts: FittedParts) -> float:
         tower = _alone("tower")
         by_task = [
-            PartScores(parts, cases, self._features, 1.0, only="tower").mean_recall(tower)
+            PartScores(parts, cases, self._features, 1.0, only="tower").recall(tower)
             for cases in self._by_task.values()
         ]
         return round(float(np.mean(by_task)), 4)

@@ -70,19 +70,32 @@ def best_rows(scores: Matrix, k: int) -> Rows:
     return np.pad(rows, ((0, 0), (0, k - width)), constant_values=-1)
 
 
-def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
-    """Returns each case's mean recall over the cutoffs, the history left out, shape `(n_cases,)`.
+def recalls(scores: Matrix, cases: Sequence[Case]) -> dict[int, metrics.PerUser]:
+    """Returns each case's recall at each cutoff, the history left out.
 
     Args:
-        scores: Of all items, shape `(n_cases, n_items)`; those of the history are overwritten.
+        scores: Of all items, shape `(n_cases, n_items)`.
         cases: Who is asked.
     """
-    for row, case in zip(scores, cases, strict=True):
-        row[case.history] = -np.inf
-    hits = metrics.hits_of(best_rows(scores, max(CUTOFFS)), [case.targets for case in cases])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    recalls: metrics.PerUser = np.mean([metrics.recall_at(hits, n_relevant, k) for k in CUTOFFS], axis=0)
-    return recalls
+    ranks = [_ranks(row, case) for row, case in zip(scores, cases, strict=True)]
+    return {k: np.array([(rank < k).sum() / min(k, len(rank)) for rank in ranks]) for k in CUTOFFS}
+
+
+def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
+    """Returns each case's mean of `recalls` over the cutoffs, shape `(n_cases,)`."""
+    found: metrics.PerUser = np.mean(list(recalls(scores, cases).values()), axis=0)
+    return found
+
+
+def _ranks(scores: Vector, case: Case) -> Rows:
+    """Returns how many items outside the history stand before each target; equal scores in item order."""
+    history, own = np.unique(case.history), scores[case.targets][:, None]
+    consumed = scores[history]
+    before: Rows = (scores > own).sum(axis=1) - (consumed > own).sum(axis=1)
+    for place, target in enumerate(case.targets):
+        equal = (scores[:target] == own[place]).sum() - (consumed[history < target] == own[place]).sum()
+        before[place] += equal
+    return before
 
 
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:

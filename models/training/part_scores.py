@@ -8,16 +8,10 @@ import numpy as np
 from models.fused import FusedMatching, KnownUser, Parts, PartWeights, SituationWeights, UserSide, covariance, scale
 from models.item_side import ItemSide
 from models.training.features import Features
-from models.training.judge import CUTOFFS, best_rows
-from models.training.metrics import PerUser, hits_of, recall_at
+from models.training.judge import mean_recalls, recalls
+from models.training.metrics import PerUser
 from models.training.split import Case
 from models.types import JsonValue, Matrix
-
-_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-# What a text says is never left out: new items and short texts depend on it.
-_LEAST_ZERO_SHOT = 0.1
-_ROUNDS = 2
-_LEAST_GAIN = 0.0005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,28 +67,22 @@ class PartScores:
             known = np.concatenate([getattr(user, name) for user in users])
             self._scores[name] = scale(known, covariance(items)) @ items.T
 
-    def mean_recall(self, weights: PartWeights) -> float:
-        """Returns the mean over cutoffs and cases of recall."""
-        return float(self._by_case(weights).mean())
+    def recall(self, weights: PartWeights) -> float:
+        """Returns the mean of recall over cutoffs and cases."""
+        return float(self.by_case(self.total(weights)).mean())
+
+    def by_case(self, total: Matrix) -> PerUser:
+        """Returns each case's mean recall over the cutoffs, shape `(n_cases,)`, by scores such as `total` gives."""
+        return mean_recalls(total, self._cases)
 
     def figures(self, weights: PartWeights) -> dict[str, JsonValue]:
         """Returns recall by cutoff."""
-        return {f"recall@{k}": round(float(values.mean()), 4) for k, values in self._recall(weights).items()}
+        by_cutoff = recalls(self.total(weights), self._cases)
+        return {f"recall@{k}": round(float(values.mean()), 4) for k, values in by_cutoff.items()}
 
-    def climb(self, start: PartWeights) -> PartWeights:
-        """Returns the best weights found by changing one at a time; a gain within noise changes nothing."""
-        best, recall = start, self._by_case(start)
-        for _ in range(_ROUNDS):
-            for name in PartWeights.model_fields:
-                for weight in _WEIGHTS:
-                    tried = best.model_copy(update={name: weight})
-                    if tried == best or tried.zero_shot < _LEAST_ZERO_SHOT:
-                        continue
-                    gain = (found := self._by_case(tried)) - recall
-                    # One standard error of the paired difference: a handful of cases can't move the weights.
-                    if gain.mean() > max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
-                        best, recall = tried, found
-        return best
+    def part(self, name: str) -> Matrix:
+        """Returns one part's scores, shape `(n_cases, n_items)`."""
+        return self._scores[name]
 
     def total(self, weights: PartWeights) -> Matrix:
         """Returns the weighted sum of the parts' scores, shape `(n_cases, n_items)`."""
@@ -102,18 +90,6 @@ class PartScores:
         for name, score in self._scores.items():
             total += getattr(weights, name) * score
         return total
-
-    def _by_case(self, weights: PartWeights) -> PerUser:
-        by_case: PerUser = np.mean(list(self._recall(weights).values()), axis=0)
-        return by_case
-
-    def _recall(self, weights: PartWeights) -> dict[int, PerUser]:
-        total = self.total(weights)
-        for row, case in zip(total, self._cases, strict=True):
-            row[case.history] = -np.inf
-        hits = hits_of(best_rows(total, max(CUTOFFS)), [case.targets for case in self._cases])
-        n_relevant = np.array([len(case.targets) for case in self._cases])
-        return {k: recall_at(hits, n_relevant, k) for k in CUTOFFS}
 
 
 def n_words(case: Case, features: Features) -> int:

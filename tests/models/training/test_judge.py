@@ -3,8 +3,20 @@
 from collections.abc import Sequence
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.training.judge import best_rows, cold_among_cold, judge, mean_recalls, rank_by_scores, slices
+from models.training.judge import (
+    CUTOFFS,
+    best_rows,
+    cold_among_cold,
+    judge,
+    mean_recalls,
+    rank_by_scores,
+    recalls,
+    slices,
+)
+from models.training.metrics import hits_of, recall_at
 from models.training.split import Case
 from models.types import Matrix
 
@@ -62,3 +74,19 @@ def test_recall_is_the_mean_over_cutoffs_with_the_history_left_out() -> None:
     scores = np.array([[9.0, *np.arange(40, 0, -1)]], np.float32)
     case = Case(0, "history", np.array([0]), (), np.array([15]), is_new_user=False)
     assert mean_recalls(scores, [case]).tolist() == [0.75]
+
+
+@given(st.data())
+def test_recall_by_all_scores_is_that_of_the_sorted_list(data: st.DataObject) -> None:
+    """Few distinct scores, so that many are equal."""
+    n_items = data.draw(st.integers(2, 130))
+    rows = st.lists(st.integers(0, n_items - 1), max_size=12)
+    history = data.draw(rows)
+    targets = sorted(set(data.draw(rows.filter(lambda drawn: bool(set(drawn) - set(history))))) - set(history))
+    scores = np.array([data.draw(st.lists(st.integers(0, 3), min_size=n_items, max_size=n_items))], np.float32)
+    asked = case(history, targets)
+    left = scores.copy()
+    left[0, history] = -np.inf
+    hits = hits_of(np.argsort(-left, kind="stable")[:, : max(CUTOFFS)], [asked.targets])
+    expected = {k: recall_at(hits, np.array([len(targets)]), k).tolist() for k in CUTOFFS}
+    assert {k: found.tolist() for k, found in recalls(scores, [asked]).items()} == expected

@@ -102,14 +102,28 @@ class BuildReport(BaseModel):
 
 def _validation_lines(validation: JsonValue) -> list[str]:
     """Returns a line for each task and way of ranking."""
-    lines = []
+    lines: list[str] = []
     for task, found in validation.items() if isinstance(validation, dict) else ():
         assert isinstance(found, dict)
         for name, figures in found.items():
-            if isinstance(figures, dict):
+            if name == "situations":
+                lines += _head_lines(figures)
+            elif isinstance(figures, dict):
                 recall = "  ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
                 lines.append(f"validation by {task}, {found['cases']} cases, {name:<10}  {recall}")
     return lines
+
+
+def _head_lines(situations: JsonValue) -> Iterator[str]:
+    """Yields what the relation head does in each situation."""
+    for situation, found in situations.items() if isinstance(situations, dict) else ():
+        assert isinstance(found, dict)
+        before, after = found["before"], found["after"]
+        assert isinstance(before, dict)
+        assert isinstance(after, dict)
+        recall = "  ".join(f"{figure} {value:.3f} → {after[figure]:.3f}" for figure, value in before.items())
+        sits_out = "" if found["acts"] else ": it sits out"
+        yield f"relation head by {situation}, {found['cases']} cases  {recall}{sits_out}"
 
 
 class Stopwatch:

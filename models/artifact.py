@@ -233,7 +233,13 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         embeddings=embeddings,
         popularity=popularity,
         index=load_index(folder / INDEX, manifest.index.kind, embeddings if learnt is None else learnt.item_vectors),
-        head=load_head(folder / HEAD, kind=manifest.relation_head.kind, dim=item_dim, n_items=n_items),
+        head=load_head(
+            folder / HEAD,
+            kind=manifest.relation_head.kind,
+            dim=item_dim,
+            n_items=n_items,
+            situations=manifest.relation_head.situations,
+        ),
         learnt=learnt,
         text_hashes=hashes,
     )

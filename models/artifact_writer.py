@@ -104,9 +104,7 @@ def write_artifact(
         text_recipe=recipe,
         encoder=encoder,
         matching=contents.learnt.matching.facts if contents.learnt else DecayedMean(),
-        relation_head=HeadFacts(
-            kind="features" if isinstance(contents.head, FeatureHead) else "hadamard", trained=contents.head_trained
-        ),
+        relation_head=_head_facts(contents),
         index=IndexFacts(
             kind=contents.index.kind,
             dim=contents.index.dim,
@@ -124,6 +122,13 @@ def write_artifact(
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
     return manifest
+
+
+def _head_facts(contents: ArtifactContents) -> HeadFacts:
+    head = contents.head
+    if isinstance(head, FeatureHead):
+        return HeadFacts(kind="features", trained=contents.head_trained, situations=head.situations)
+    return HeadFacts(kind="hadamard", trained=contents.head_trained)
 
 
 def text_hashes(texts: Iterable[str]) -> NDArray[np.uint8]:

@@ -19,6 +19,10 @@ from models.tower import Tower, TowerFacts
 from models.types import Matrix, Rows, Vector
 from models.user_text_neighbours import Alike, UserTextNeighbours
 
+Situation = Literal["history", "text", "query"]
+"""How a user is known: by consumed items, with or without texts; by texts alone; by a few words alone."""
+SITUATIONS: tuple[Situation, ...] = ("history", "text", "query")
+
 _NEAR_ZERO = 1e-12
 FEW_WORDS = 20
 """Texts of fewer words, and nothing else, are taken for a query: what they say counts more than who says such."""
@@ -174,6 +178,7 @@ class Asked:
     """A user as the index and the relation head are asked.
 
     Attributes:
+        situation: How the user is known.
         vector: The user vector, shape `(D,)`.
         parts: Scaled but unweighted, each of shape `(1, d)`.
         tokens: Texts and items one by one.
@@ -181,6 +186,7 @@ class Asked:
         alike: The users who wrote most alike.
     """
 
+    situation: Situation
     vector: Vector
     parts: Parts
     tokens: Tokens
@@ -221,7 +227,8 @@ class FusedMatching:
         )
         if not any(part.any() for part in (parts.zero_shot, parts.behaviour, parts.tower)):
             return None
-        weights = self._weights(tokens)
+        situation = _situation(tokens)
+        weights: PartWeights = getattr(self.weights, situation)
         weighted = Parts(
             zero_shot=weights.zero_shot * parts.zero_shot,
             behaviour=weights.behaviour * parts.behaviour,
@@ -229,12 +236,7 @@ class FusedMatching:
             popularity=weights.popularity * parts.popularity,
         )
         alike = self.side.text_neighbours.nearest(tokens.texts[0])
-        return Asked(weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours, alike)
-
-    def _weights(self, tokens: Tokens) -> PartWeights:
-        if tokens.weights.any():
-            return self.weights.history
-        return self.weights.query if tokens.n_words < FEW_WORDS else self.weights.text
+        return Asked(situation, weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours, alike)
 
 
 def scale(users: Matrix, covariance: Matrix) -> Matrix:
@@ -248,6 +250,12 @@ def scale(users: Matrix, covariance: Matrix) -> Matrix:
 def covariance(part: Matrix) -> Matrix:
     """Returns Σ of an item part, shape `(d, d)`."""
     return np.atleast_2d(np.cov(part.T)).astype(np.float32)
+
+
+def _situation(tokens: Tokens) -> Situation:
+    if tokens.weights.any():
+        return "history"
+    return "query" if tokens.n_words < FEW_WORDS else "text"
 
 
 def _decayed(n: int, decay: float) -> Vector:

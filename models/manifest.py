@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from models.encoder import EncoderFacts
 from models.errors import ArtifactCorruptError, ArtifactMismatchError, ArtifactUnsupportedError
-from models.fused import FusedFacts
+from models.fused import SITUATIONS, FusedFacts, Situation
 from models.item_index import IndexKind
 from models.matching import DecayedMean
 from models.relation_head import HeadKind
@@ -39,10 +39,11 @@ class IndexFacts(_Facts):
 
 
 class HeadFacts(_Facts):
-    """Which relation head re-scores the pool."""
+    """Which relation head re-scores the pool, and in which situations; in others the recall score stands."""
 
     kind: HeadKind = "hadamard"
     trained: bool
+    situations: tuple[Situation, ...] = Field(SITUATIONS, exclude_if=lambda found: found == SITUATIONS)
 
 
 class FileFacts(_Facts):

@@ -148,6 +148,8 @@ class Recaller:
             relation = head.score(pool.user_vector, vectors[pool.rows], pool.rows)
         elif pool.asked is None:  # the centre stands in for the user: there is nothing to relate to
             return first(pool, k)
+        elif pool.asked.situation not in head.situations:
+            relation = pool.recall_scores
         else:
             features = relation_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
             relation = head.score(features)

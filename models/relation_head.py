@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from models.errors import ArtifactCorruptError
+from models.fused import SITUATIONS, Situation
 from models.relation_features import N_FEATURES
 from models.types import Matrix, Rows, Vector
 
@@ -57,9 +58,11 @@ class FeatureHead:
     Attributes:
         tensors: `mean` and `deviation` of the features in training, `linear`, and the layers of the network. Of a head
             that was fitted before the last features came, they know only the first.
+        situations: Where it raised recall. Elsewhere the simpler head stands: the recall score.
     """
 
     tensors: dict[str, Matrix | Vector]
+    situations: tuple[Situation, ...] = SITUATIONS
 
     def score(self, features: Matrix) -> Vector:
         """Returns the relation score of each candidate, shape `(n,)`; bigger is better.
@@ -89,8 +92,10 @@ def cosine_head(dim: int, n_items: int) -> HadamardHead:
     return HadamardHead(theta=np.ones(dim, np.float32), bias=np.zeros(n_items, np.float32))
 
 
-def load_head(path: Path, *, kind: HeadKind, dim: int, n_items: int) -> RelationHead:
-    """Reads a head.
+def load_head(
+    path: Path, *, kind: HeadKind, dim: int, n_items: int, situations: tuple[Situation, ...] = SITUATIONS
+) -> RelationHead:
+    """Reads a head, and gives one of features the situations in which it acts.
 
     Raises:
         ArtifactCorruptError: The file is no head of this kind for `dim` dimensions and `n_items` items.
@@ -98,7 +103,8 @@ def load_head(path: Path, *, kind: HeadKind, dim: int, n_items: int) -> Relation
     try:
         tensors = load_file(path)
         if kind == "features":
-            head: RelationHead = FeatureHead({name: tensors[name] for name in _feature_shapes(N_FEATURES)})
+            known = {name: tensors[name] for name in _feature_shapes(N_FEATURES)}
+            head: RelationHead = FeatureHead(known, situations)
         else:
             head = HadamardHead(theta=tensors["theta"], bias=tensors["bias"])
     except (SafetensorError, KeyError, OSError) as error:

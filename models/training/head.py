@@ -1,18 +1,19 @@
 """Fitting the feature head: list-wise, on pools that the index's own inner products return.
 
 Loss: cross-entropy of the right answers over the pool. Judged by cross-fitting over the cases, so that no case is
-scored by a head that saw it; it ships only where it is better than no head.
+scored by a head that saw it; it acts only in situations in which it is better than no head.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.fused import FusedMatching
+from models.fused import SITUATIONS, FusedMatching
 from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
 from models.training.features import Features
@@ -39,13 +40,15 @@ class Pools:
         features: Shape `(n_cases, pool, N_FEATURES)`.
         right: Which are right answers, shape `(n_cases, pool)`.
         n_relevant: Right answers of each case, found or not, shape `(n_cases,)`.
-        is_query: Which cases are a few words that ask for one item, shape `(n_cases,)`.
+        situations: How each case's user is known, shape `(n_cases,)`; empty where nothing is.
+        of_users: Which cases are users, not a few words that ask for their item, shape `(n_cases,)`.
     """
 
     features: np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
     right: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     n_relevant: Rows
-    is_query: Mask
+    situations: NDArray[np.str_]
+    of_users: Mask
 
 
 def make_pools(
@@ -63,6 +66,7 @@ def make_pools(
     size = min(_POOL, len(items))
     found = np.zeros((len(cases), size, N_FEATURES), np.float32)
     right = np.zeros((len(cases), size), np.bool_)
+    situations = np.zeros(len(cases), "U7")
     for start in range(0, len(cases), _BLOCK):
         block = cases[start : start + _BLOCK]
         asked = [matching.ask(known_user(case, features, words)) for case in block]
@@ -75,14 +79,16 @@ def make_pools(
             rows = ranked[place]
             if user is None:
                 continue
+            situations[start + place] = user.situation
             found[start + place] = relation_features(user, items, rows=rows, scores=scores[place, rows])
             right[start + place] = np.isin(rows, case.targets) & np.isfinite(scores[place, rows])
-    is_query = np.array([case.user < 0 for case in cases])
-    return Pools(np.nan_to_num(found, neginf=0), right, np.array([len(case.targets) for case in cases]), is_query)
+    n_relevant = np.array([len(case.targets) for case in cases])
+    of_users = np.array([case.user >= 0 for case in cases])
+    return Pools(np.nan_to_num(found, neginf=0), right, n_relevant, situations, of_users)
 
 
 def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[str, JsonValue]]:
-    """Returns a head fitted on all pools, None where it isn't better than none, and what cross-fitting measured.
+    """Returns a head fitted on all pools, None where it is nowhere better than none, and what cross-fitting measured.
 
     Args:
         pools: Of validation cases.
@@ -90,7 +96,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     """
     usable = np.flatnonzero(pools.right.any(axis=1))
     before = _recalls(pools, pools.features[:, :, 0])
-    of_users = ~pools.is_query
+    of_users = pools.of_users
     found = np.minimum(pools.right.sum(axis=1) / pools.n_relevant, 1)
     figures: dict[str, JsonValue] = {
         "cases": int(of_users.sum()),
@@ -99,36 +105,48 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     }
     if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
+    after = _recalls(pools, _cross_fitted(pools, usable, seed))
+    groups = {name: group for name in SITUATIONS if (group := pools.situations == name).any()}
+    better = {name: _better(before, after, group) for name, group in groups.items()}
+    # Where nothing is measured it acts if it does wherever something is.
+    acting = tuple(name for name in SITUATIONS if better.get(name, all(better.values())))
+    acts = np.isin(pools.situations, acting)
+    figures["after"] = _means({k: np.where(acts, after[k], before[k]) for k in CUTOFFS}, of_users)
+    figures["situations"] = {
+        name: {
+            "cases": int(group.sum()),
+            "before": _means(before, group),
+            "after": _means(after, group),
+            "acts": better[name],
+        }
+        for name, group in groups.items()
+    }
+    figures["shipped"] = any(better.values())
+    return (replace(_fit(pools, usable, seed), situations=acting) if any(better.values()) else None), figures
+
+
+def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:
+    """Returns the scores of each pool by a head that didn't see it, shape `(n_cases, pool)`."""
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
     scores = np.zeros(pools.right.shape, np.float32)
     for number in range(_FOLDS):
         head = _fit(pools, usable[fold[usable] != number], seed)
         judged = fold == number
         scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
-    after = _recalls(pools, scores)
-    figures["after"] = _means(after, of_users)
-    if pools.is_query.any():
-        figures["queries_before"] = _means(before, pools.is_query)
-        figures["queries_after"] = _means(after, pools.is_query)
-    gain = np.mean([(after[k] - before[k])[of_users].mean() for k in CUTOFFS])
-    no_worse = all(_no_worse(before, after, group) for group in (of_users, pools.is_query) if group.any())
-    better = bool(gain > 0 and no_worse)
-    figures["shipped"] = better
-    return (_fit(pools, usable, seed) if better else None), figures
+    return scores
 
 
 def _means(recalls: dict[int, Matrix], group: Mask) -> dict[str, JsonValue]:
     return {f"recall@{k}": round(float(values[group].mean()), 4) for k, values in recalls.items()}
 
 
-def _no_worse(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
-    """Returns whether a group of cases lost nothing beyond chance: not on the mean over cutoffs, and at none of them.
+def _better(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
+    """Returns whether a group of cases gained on the mean over cutoffs, and lost nothing at any of them beyond chance.
 
-    Of eight comparisons one is often a standard error below zero by chance, so there two errors count as a loss; on the
-    mean one does.
+    Of four comparisons one is easily a standard error below zero by chance, so two errors count as a loss.
     """
     gains = [(after[k] - before[k])[group] for k in CUTOFFS]
-    return not any(_lost(gain, 2) for gain in gains) and not _lost(np.mean(gains, axis=0), 1)
+    return bool(np.mean(gains) > 0) and not any(_lost(gain, 2) for gain in gains)
 
 
 def _lost(gain: Vector, errors: int) -> bool:

@@ -42,6 +42,18 @@ def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
     ]
 
 
+def test_the_head_says_what_it_does_in_each_situation() -> None:
+    gained = {"cases": 8, "before": {"recall@10": 0.5}, "after": {"recall@10": 0.625}, "acts": True}
+    lost = {"cases": 9, "before": {"recall@10": 0.5}, "after": {"recall@10": 0.4}, "acts": False}
+    head = {"cases": 8, "before": {"recall@10": 0.5}, "situations": {"history": gained, "query": lost}}
+    lines = REPORT.model_copy(update={"quality": REPORT.quality | {"validation": {"head": head}}}).lines()
+    assert lines[5:8] == [
+        "validation by head, 8 cases, before      recall@10 0.500",
+        "relation head by history, 8 cases  recall@10 0.500 → 0.625",
+        "relation head by query, 9 cases  recall@10 0.500 → 0.400: it sits out",
+    ]
+
+
 def test_what_there_is_not_has_no_line() -> None:
     quiet = REPORT.model_copy(update={"interactions": None, "warnings": [], "rejects": {}})
     assert quiet.lines()[0].startswith("10 items")

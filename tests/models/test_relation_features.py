@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.artifact import open_artifact
+from models.artifact_store import ArtifactStore
 from models.errors import ArtifactCorruptError
-from models.fused import Asked, KnownUser, Parts, Tokens
+from models.fused import SITUATIONS, Asked, KnownUser, Parts, Situation, Tokens
 from models.neighbours import Neighbours
 from models.overlay import LiveItem, lay_over
 from models.recaller import Recaller, UserQuery
@@ -15,7 +17,8 @@ from models.relation_features import FEATURES, N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead, load_head, save_head
 from models.types import Matrix, Vector
 from models.user_text_neighbours import Alike, UserTextNeighbours
-from tests.artifacts import memory_artifact
+from tests import fakes
+from tests.artifacts import contents_of, memory_artifact, publish, unit_rows
 from tests.models.test_fused import DIM, EQUAL, N_ITEMS, TEXT_DIM, TOWER, learnt, random
 
 
@@ -43,7 +46,14 @@ def asked(*, texts: bool = True, history: bool = True) -> Asked:
     )
     parts = Parts(of(2.0), of(4.0), of(8.0), of(1.0))
     alike = Alike(np.array([1, 2]), np.array([[0.75, 0.25], [0.875, 0.125]], np.float32), WRITTEN)
-    return Asked(np.ones(4, np.float32), parts, tokens, NEIGHBOURS, alike if texts else WRITTEN.nearest(of(0.0)))
+    return Asked(
+        "history" if history else "query",
+        np.ones(4, np.float32),
+        parts,
+        tokens,
+        NEIGHBOURS,
+        alike if texts else WRITTEN.nearest(of(0.0)),
+    )
 
 
 ITEM = np.array([[0.5, -0.1, 0.25, 9.0]] * 3, np.float32)
@@ -137,6 +147,29 @@ def test_the_head_orders_the_candidates() -> None:
     np.testing.assert_allclose(recalled.relation_scores, np.sort(popularity)[::-1][:5], rtol=1e-6)
     same, _ = recaller(head(recall_score=2))
     assert same.recall(QUERY).rows.tolist() == same.recall(QUERY, rescore=False).rows.tolist()
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_where_the_head_sits_out_the_recall_score_stands(situation: Situation) -> None:
+    """The query is of a user with a history."""
+    by_popularity = replace(head(popularity=1), situations=(situation,))
+    recalled = recaller(by_popularity)[0].recall(QUERY)
+    plain = recaller(by_popularity)[0].recall(QUERY, rescore=False)
+    assert recalled.relation_scores is not None
+    stands = recalled.rows.tolist() == plain.rows.tolist() and np.array_equal(recalled.relation_scores, plain.scores)
+    assert stands is (situation != "history")
+
+
+@pytest.mark.parametrize("situations", [("history",), ("text", "query"), SITUATIONS])
+def test_an_artifact_remembers_where_its_head_acts(tmp_path: Path, situations: tuple[Situation, ...]) -> None:
+    """Everywhere goes without saying, as in artifacts of before heads could sit out."""
+    contents = replace(
+        contents_of(unit_rows(6, fakes.DIM)), head=replace(head(), situations=situations), head_trained=True
+    )
+    opened = open_artifact(tmp_path / publish(ArtifactStore(tmp_path), contents))
+    assert (b'"situations"' in opened.manifest.to_bytes()) is (situations != SITUATIONS)
+    assert isinstance(opened.head, FeatureHead)
+    assert opened.head.situations == situations
 
 
 def test_the_network_bends() -> None:

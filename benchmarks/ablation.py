@@ -23,7 +23,7 @@ from benchmarks import command
 from benchmarks.ablation_world import World, read_world
 from benchmarks.head_losses import binary_cross_entropy, pairwise
 from benchmarks.quality import write_toml
-from models.fused import PartWeights, SituationWeights
+from models.fused import SituationWeights
 from models.training import fit_parts as parts_module
 from models.training import head as head_module
 from models.training import tower_module
@@ -35,7 +35,7 @@ from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
-from models.training.weigh import weigh
+from models.training.weigh import alone, climb
 from models.types import Matrix
 
 _DECAY = 0.8
@@ -117,8 +117,8 @@ def fitted(world: World, variant: Variant) -> FittedParts:
 def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerUser]:
     """Returns mean recall over the cutoffs by case: of three parts alone, and of all with the best weights."""
     scores = PartScores(parts, world.cases, variant.features(world), _DECAY)
-    weights = {name: _alone(name) for name in ("zero_shot", "behaviour", "tower")}
-    weights["all"] = weigh(scores, getattr(SituationWeights(), world.task))
+    weights = {name: alone(name) for name in ("zero_shot", "behaviour", "tower")}
+    weights["all"] = climb(scores, getattr(SituationWeights(), world.task))[0]
     return {name: mean_recalls(scores.total(chosen), world.cases) for name, chosen in weights.items()}
 
 
@@ -126,7 +126,7 @@ def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     """Yields a row for each loss of the head, on pools of the same parts: recall before and after, cross-fitted."""
     scores = PartScores(parts, world.cases, world.features(), _DECAY)
     weights = SituationWeights()
-    weights = weights.model_copy(update={world.task: weigh(scores, getattr(weights, world.task))})
+    weights = weights.model_copy(update={world.task: climb(scores, getattr(weights, world.task))[0]})
     matching, items = parts.matching(_DECAY, weights), parts.items.joined()
     pools = make_pools(matching, items, parts.words, world.cases, world.features())
     yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
@@ -209,10 +209,6 @@ def _sampled(n_negatives: int) -> tuple[tuple[object, str, object], ...]:
 
 def _reseeded(fit_tower: Callable[..., object]) -> Callable[..., object]:
     return lambda *rest, **options: fit_tower(*rest, **(options | {"seed": 1}))
-
-
-def _alone(part: str) -> PartWeights:
-    return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
 if __name__ == "__main__":

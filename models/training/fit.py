@@ -15,10 +15,10 @@ from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
 from models.training.l3ae import Regularisation
 from models.training.part_scores import FittedParts, PartScores
-from models.training.situations import by_situation, queries_of
+from models.training.situations import queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
-from models.training.weigh import climb, weigh
+from models.training.weigh import alone, weigh
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
@@ -113,26 +113,8 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         training = replace(training, epochs=epochs.n_best + _MORE)
         parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
     say("weights")
-    main: Task = "history" if "history" in by_task else "text"
-    start = SituationWeights()
-    chosen: dict[str, PartWeights] = {}
-
-    def recall_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
-        return climb(PartScores(parts, by_task[main], features, decay), getattr(start, main))[1]
-
-    decays = _decays(held_out.past)
-    decay = max(decays, key=recall_with) if len(decays) > 1 else decays[0]
-    figures: dict[str, JsonValue] = {"tower": {"loss": list(epochs.losses), "recall": list(epochs.recalls)}}
-    for situation, cases in by_situation(by_task, features).items():
-        scores = PartScores(parts, cases, features, decay)
-        chosen[situation] = weigh(scores, getattr(start, situation))
-        figures[situation] = {
-            "cases": len(cases),
-            "product": scores.figures(chosen[situation]),
-            "zero_shot": scores.figures(_alone("zero_shot")),
-            "popularity": scores.figures(_alone("popularity")),
-        }
-    weights = start.model_copy(update=chosen)
+    decay, weights, figures = weigh(parts, by_task, features, _decays(held_out.past))
+    figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
@@ -207,7 +189,7 @@ class _Epochs:
         return len(self.recalls) - self.n_best < _PATIENCE
 
     def _judged(self, parts: FittedParts) -> float:
-        tower = _alone("tower")
+        tower = alone("tower")
         by_task = [
             PartScores(parts, cases, self._features, 1.0, only="tower").recall(tower)
             for cases in self._by_task.values()
@@ -218,10 +200,6 @@ class _Epochs:
 def _decays(past: Interactions) -> tuple[float, ...]:
     """Returns what is tried: unordered rows know no step back."""
     return _DECAYS if past.times is not None else (1.0,)
-
-
-def _alone(part: str) -> PartWeights:
-    return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
 def _draw(cases: Sequence[Case], limit: int, seed: int) -> dict[Task, list[Case]]:

@@ -1,50 +1,74 @@
-"""What each part weighs, and how fast a history fades, by validation recall: climbs over scores that stand already."""
+"""What each part weighs, and how fast a history fades, by validation recall."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from models.fused import PartWeights
-from models.training.part_scores import PartScores
-from models.types import Matrix
+from models.fused import PartWeights, SituationWeights
+from models.training.features import Features
+from models.training.part_scores import FittedParts, PartScores
+from models.training.situations import by_situation
+from models.training.split import Case, Task
+from models.types import JsonValue, Matrix
 
 _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-# A climb of one weight at a time ends where it can't rise, so there are several: led by what the situation begins with,
-# by the tower, by behaviour, by none.
-_STARTS = (
-    PartWeights(zero_shot=0.1, behaviour=0.35, tower=1.0),
-    PartWeights(zero_shot=0.1, behaviour=1.0, tower=0.35),
-    PartWeights(zero_shot=0.35, behaviour=0.35, tower=0.35),
-)
 # What a text says is never left out: new items and short texts depend on it.
 _LEAST_ZERO_SHOT = 0.1
 _ROUNDS = 2
 _LEAST_GAIN = 0.0005
-# Of fewer cases a step has to gain more than one standard error of the paired differences: a handful moves nothing.
-_FEW = 100
 
 
-def weigh(scores: PartScores, start: PartWeights) -> PartWeights:
-    """Returns the best weights that any climb ends at.
+def weigh(
+    parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decays: Sequence[float]
+) -> tuple[float, SituationWeights, dict[str, JsonValue]]:
+    """Returns decay and weights with the best validation recall, and by situation what that is beside other weights.
 
     Args:
-        scores: Of a situation's validation cases.
-        start: Where the first climb begins; of equally good ends its own is taken.
+        parts: Fitted on what was before the cases.
+        by_task: Validation cases.
+        features: Of items and texts.
+        decays: What a step back in texts or history may multiply a weight by.
     """
-    ends = [climb(scores, begin) for begin in (start, *_STARTS)]
-    return max(ends, key=lambda end: end[1])[0]
+    start, chosen = SituationWeights(), dict[str, PartWeights]()
+    main: Task = "history" if "history" in by_task else "text"
+
+    def reached_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
+        return climb(PartScores(parts, by_task[main], features, decay), getattr(start, main))[1]
+
+    decay = max(decays, key=reached_with) if len(decays) > 1 else decays[0]
+    figures: dict[str, JsonValue] = {}
+    for situation, cases in by_situation(by_task, features).items():
+        scores = PartScores(parts, cases, features, decay)
+        chosen[situation], _ = climb(scores, getattr(start, situation))
+        figures[situation] = {
+            "cases": len(cases),
+            "product": scores.figures(chosen[situation]),
+            "zero_shot": scores.figures(alone("zero_shot")),
+            "popularity": scores.figures(alone("popularity")),
+        }
+    return decay, start.model_copy(update=chosen), figures
+
+
+def alone(part: str) -> PartWeights:
+    """Returns weights of which one part has all."""
+    return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
 def climb(scores: PartScores, start: PartWeights) -> tuple[PartWeights, float]:
-    """Returns the weights found by changing one at a time while recall rises, and their mean recall."""
+    """Returns the weights found by changing one at a time while recall rises beyond noise, and their mean recall.
+
+    Args:
+        scores: Of a situation's validation cases.
+        start: Where it begins.
+    """
     best, recall = start, scores.by_case(scores.total(start))
-    noise = 1.0 if len(recall) < _FEW else 0.0
     for _ in range(_ROUNDS):
         for name in PartWeights.model_fields:
             others = scores.total(best.model_copy(update={name: 0.0}))
             for weight in _allowed(name):
                 gain = (found := scores.by_case(_plus(others, weight, scores.part(name)))) - recall
-                if gain.mean() > max(noise * gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
+                # One standard error of the paired difference: a handful of cases can't move the weights.
+                if gain.mean() > max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
                     best, recall = best.model_copy(update={name: weight}), found
     return best, float(recall.mean())
 

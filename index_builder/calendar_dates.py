@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from models.errors import DataError
 
 _WRITTEN = re.compile(
-    r"\s*(?P<first>\d{1,2})(?P<between>[/.-])(?P<second>\d{1,2})(?P=between)(?P<year>\d{4})"
+    r"\s*(?P<first>\d{1,2})(?P<between>[/.-])(?P<second>\d{1,2})(?P=between)(?P<year>\d{4}|\d{2})"
     r"(?:[ T,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<seconds>\d{2}))?\s*(?P<half>[AaPp][Mm])?)?\s*"
 )
-_MONTHS = 12
+_MONTHS, _SHORT = 12, 2
+_LIKE = "ISO 8601, such as 2024-12-31T23:59"
 
 
 def is_calendar_date(text: str) -> bool:
@@ -29,9 +30,12 @@ def calendar_seconds(texts: Collection[str], column: str) -> dict[str, float]:
         column: Its name, for errors.
 
     Raises:
-        DataError: They don't tell whether day or month comes first, or contradict each other, or one is no date.
+        DataError: They don't tell whether day or month comes first, or contradict each other; one is no date, or has a
+            year of two digits.
     """
     found = {text: match.groupdict() for text in texts if (match := _WRITTEN.fullmatch(text))}
+    if short := next((text for text, parts in found.items() if len(parts["year"]) == _SHORT), None):
+        raise DataError(f"{column} is {short!r}, where a year of two digits may be a day; write it as {_LIKE}")
     day_first = next((text for text, parts in found.items() if int(parts["first"]) > _MONTHS), None)
     month_first = next((text for text, parts in found.items() if int(parts["second"]) > _MONTHS), None)
     if (day_first is None) == (month_first is None):
@@ -40,7 +44,7 @@ def calendar_seconds(texts: Collection[str], column: str) -> dict[str, float]:
             if day_first is None
             else f"{day_first!r} begins with the day and {month_first!r} with the month"
         )
-        raise DataError(f"{column} holds dates, but {said}; write them as ISO 8601, such as 2024-12-31T23:59")
+        raise DataError(f"{column} holds dates, but {said}; write them as {_LIKE}")
     day, month = ("first", "second") if month_first is None else ("second", "first")
     return {text: _unix_seconds(parts, day, month, text, column) for text, parts in found.items()}
 

@@ -73,6 +73,11 @@ def read_inputs(config: BuildConfig, recipe: TextRecipe, *, rejects: Path, live_
         return Inputs(catalogue, None, None, events, summaries, warnings, live.cut)
     summaries["interactions"] = bad_rows.summary(raw.n_rows)
     interactions, counts, unknown_items = _match_items(raw, catalogue)
+    if raw.time_kind is TimeKind.TEXT and config.interactions is not None:
+        warnings.append(
+            f"interactions.time, the column {config.interactions.time}, holds text, which orders events as text sorts;"
+            " where it means dates, write them as ISO 8601, such as 2024-12-31T23:59"
+        )
     return Inputs(
         catalogue, interactions, counts, events, summaries, [*warnings, *unknown_items], live.cut, raw.time_kind
     )

@@ -34,7 +34,9 @@ def test_what_a_date_means(text: str, seconds: float) -> None:
     assert calendar_seconds([text], "time") == {text: seconds}
 
 
-@pytest.mark.parametrize("text", ["2024-12-31", "31/12.2024", "31/12/24", "v1.2.2024", "31/12/2024 8", "", "1/2/20245"])
+@pytest.mark.parametrize(
+    "text", ["2024-12-31", "31/12.2024", "31/12/024", "v1.2.2024", "31/12/2024 8", "", "1/2/20245"]
+)
 def test_what_is_none(text: str) -> None:
     assert not is_calendar_date(text)
 
@@ -44,6 +46,7 @@ def test_what_is_none(text: str) -> None:
     [
         (["1/2/2024", "3/4/2024"], "time holds dates, but nothing in it tells whether '1/2/2024' begins with the day"),
         (["31/1/2024", "1/31/2024"], "'31/1/2024' begins with the day and '1/31/2024' with the month"),
+        (["12/31/2024", "12/1/10 8:26"], "time is '12/1/10 8:26', where a year of two digits may be a day"),
         (["31/2/2024"], "time is '31/2/2024', which is no date"),
         (["31/1/2024 25:00"], "which is no date .hour must be"),
     ],

@@ -81,7 +81,8 @@ def _artifact_line(manifest: Manifest) -> str:
     matching = "learnt: overlap says how much that changes" if learnt else "zero-shot, as the textbook's"
     return (
         f"artifact {manifest.artifact_id}: {index.n_items} items, {index.kind} index, {encoder.name},"
-        f" queries by {encoder.query_runtime}, matching {matching}"
+        f" queries by {encoder.query_runtime}, matching {matching},"
+        f" head acts by {', '.join(manifest.relation_head.situations)}"
     )
 
 

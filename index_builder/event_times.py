@@ -17,7 +17,7 @@ class TimeKind(StrEnum):
 
     NUMBER = "number"
     DATE = "date"
-    CALENDAR = "calendar date"
+    CALENDAR = "date that begins with day or month"
     TEXT = "text"
 
 

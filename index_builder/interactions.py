@@ -117,8 +117,9 @@ def read_interactions(config: InteractionsConfig, *, rejects: Rejects) -> RawInt
             collector.add(row.values)
         except RowError as error:
             rejects.add(error, file=row.file, line=row.line, row=row.values)
+    # Before anything is made of the rows: too many bad ones say more than what is left of them.
+    rejects.check_share(collector.n_good + rejects.total, config.max_reject_share, "interactions")
     raw = collector.to_raw(rejects.total)
-    rejects.check_share(raw.n_rows, config.max_reject_share, "interactions")
     if not len(raw.users):
         raise DataError(
             f"{config.path} holds no usable interaction in {raw.n_rows} rows, {raw.n_below_rating} of them below "
@@ -139,6 +140,11 @@ class _Collector:
         # A user's text often stands in each of the user's rows: it is kept once.
         self._same_text: dict[str, str] = {}
         self._n_below_rating = 0
+
+    @property
+    def n_good(self) -> int:
+        """Rows that were understood, those below the rating too."""
+        return len(self._users) + self._n_below_rating
 
     def add(self, values: Mapping[str, object]) -> None:
         """Adds one row; a RowError leaves no trace of it."""
@@ -165,7 +171,7 @@ class _Collector:
             times=None if self._times is None else self._times.to_array(),
             time_kind=None if self._times is None else self._times.kind,
             texts=self._texts,
-            n_rows=len(self._users) + self._n_below_rating + n_rejected,
+            n_rows=self.n_good + n_rejected,
             n_below_rating=self._n_below_rating,
         )
 

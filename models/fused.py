@@ -200,7 +200,7 @@ class FusedMatching:
 
     Attributes:
         side: Makes the user's parts.
-        weights: What each part counts in either situation.
+        weights: What each part counts in each situation.
         covariances: Σ of each part over the items, in the order of `Parts`, each of shape `(d, d)`.
     """
 

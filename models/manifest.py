@@ -39,7 +39,7 @@ class IndexFacts(_Facts):
 
 
 class HeadFacts(_Facts):
-    """Which relation head re-scores the pool, and in which situations; in others the recall score stands."""
+    """Which relation head re-scores the pool, and in which situations."""
 
     kind: HeadKind = "hadamard"
     trained: bool

@@ -146,10 +146,9 @@ class Recaller:
         vectors, head = self._artifact.item_vectors, self._artifact.head
         if not isinstance(head, FeatureHead):
             relation = head.score(pool.user_vector, vectors[pool.rows], pool.rows)
-        elif pool.asked is None:  # the centre stands in for the user: there is nothing to relate to
+        # Where the centre stands in for the user there is nothing to relate to.
+        elif pool.asked is None or pool.asked.situation not in head.situations:
             return first(pool, k)
-        elif pool.asked.situation not in head.situations:
-            relation = pool.recall_scores
         else:
             features = relation_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
             relation = head.score(features)

@@ -58,7 +58,7 @@ class FeatureHead:
     Attributes:
         tensors: `mean` and `deviation` of the features in training, `linear`, and the layers of the network. Of a head
             that was fitted before the last features came, they know only the first.
-        situations: Where it raised recall. Elsewhere the simpler head stands: the recall score.
+        situations: Where it raised recall. Elsewhere it doesn't act.
     """
 
     tensors: dict[str, Matrix | Vector]

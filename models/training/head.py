@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.fused import SITUATIONS, FusedMatching
+from models.fused import SITUATIONS, FusedMatching, Situation
 from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
 from models.training.features import Features
 from models.training.judge import CUTOFFS, best_rows
 from models.training.part_scores import known_user
+from models.training.situations import ENOUGH
 from models.training.split import Case
 from models.types import JsonValue, Mask, Matrix, Rows, Vector
 
@@ -66,7 +67,7 @@ def make_pools(
     size = min(_POOL, len(items))
     found = np.zeros((len(cases), size, N_FEATURES), np.float32)
     right = np.zeros((len(cases), size), np.bool_)
-    situations = np.zeros(len(cases), "U7")
+    situations = np.zeros(len(cases), f"U{max(map(len, SITUATIONS))}")
     for start in range(0, len(cases), _BLOCK):
         block = cases[start : start + _BLOCK]
         asked = [matching.ask(known_user(case, features, words)) for case in block]
@@ -106,12 +107,11 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
     after = _recalls(pools, _cross_fitted(pools, usable, seed))
-    groups = {name: group for name in SITUATIONS if (group := pools.situations == name).any()}
+    groups = _groups(pools)
     better = {name: _better(before, after, group) for name, group in groups.items()}
     # Where nothing is measured it acts if it does wherever something is.
     acting = tuple(name for name in SITUATIONS if better.get(name, all(better.values())))
-    acts = np.isin(pools.situations, acting)
-    figures["after"] = _means({k: np.where(acts, after[k], before[k]) for k in CUTOFFS}, of_users)
+    figures["after"] = _means(after, of_users)
     figures["situations"] = {
         name: {
             "cases": int(group.sum()),
@@ -123,6 +123,21 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     }
     figures["shipped"] = any(better.values())
     return (replace(_fit(pools, usable, seed), situations=acting) if any(better.values()) else None), figures
+
+
+def _groups(pools: Pools) -> dict[Situation, Mask]:
+    """Returns by which cases each situation is judged; none with too few to say anything.
+
+    As with the weights, users speak alone where there are enough of them.
+    """
+    groups: dict[Situation, Mask] = {}
+    for name in SITUATIONS:
+        group = pools.situations == name
+        users = group & pools.of_users
+        judges = users if users.sum() >= ENOUGH else group
+        if judges.sum() >= ENOUGH:
+            groups[name] = judges
+    return groups
 
 
 def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:

@@ -13,6 +13,7 @@ from models.types import Matrix, Rows, Vector
 
 CUTOFFS = (10, 20, 50, 100)
 _BATCH = 256
+_FEW = 6  # targets: comparing each with all items is quicker than sorting them
 
 
 class Scorer(Protocol):
@@ -88,13 +89,24 @@ def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
 
 
 def _ranks(scores: Vector, case: Case) -> Rows:
-    """Returns how many items outside the history stand before each target; equal scores in item order."""
-    history, own = np.unique(case.history), scores[case.targets][:, None]
-    consumed = scores[history]
-    before: Rows = (scores > own).sum(axis=1) - (consumed > own).sum(axis=1)
-    for place, target in enumerate(case.targets):
-        equal = (scores[:target] == own[place]).sum() - (consumed[history < target] == own[place]).sum()
-        before[place] += equal
+    """Returns how many items outside the history stand before each target; equal scores in item order.
+
+    A target whose score is no finite number is behind all others: what gives such scores finds nothing.
+    """
+    history, own = np.unique(case.history), scores[case.targets]
+    if len(own) > _FEW:
+        left = scores.copy()
+        left[history] = -np.inf
+        before = np.empty(len(scores), np.int64)
+        before[np.argsort(-left, kind="stable")] = np.arange(len(scores))
+        before = before[case.targets]
+    else:
+        consumed = scores[history]
+        before = (scores > own[:, None]).sum(axis=1) - (consumed > own[:, None]).sum(axis=1)
+        for place, target in enumerate(case.targets):
+            equal = (scores[:target] == own[place]).sum() - (consumed[history < target] == own[place]).sum()
+            before[place] += equal
+    before[~np.isfinite(own)] = np.iinfo(np.int64).max
     return before
 
 

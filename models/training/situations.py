@@ -9,8 +9,8 @@ from models.training.features import Features
 from models.training.part_scores import n_words
 from models.training.split import Case, Task
 
-# With so many short texts of users, they alone say what a short text asks for.
-_ENOUGH = 100
+ENOUGH = 100
+"""Cases that say something of a situation; with so many short texts, users alone say what a short text asks for."""
 _NO_ROWS = np.empty(0, np.int64)
 
 
@@ -28,7 +28,7 @@ def by_situation(by_task: Mapping[Task, Sequence[Case]], features: Features) -> 
     short = [case for case in texts if n_words(case, features) < FEW_WORDS]
     long = [case for case in texts if n_words(case, features) >= FEW_WORDS]
     queries = queries_of(features)
-    if len(short) >= _ENOUGH:
+    if len(short) >= ENOUGH:
         queries = short
     elif texts:
         half = min(len(queries), len(texts))

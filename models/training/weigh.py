@@ -67,7 +67,7 @@ def climb(scores: PartScores, start: PartWeights) -> tuple[PartWeights, float]:
             others = scores.total(best.model_copy(update={name: 0.0}))
             for weight in _allowed(name):
                 gain = (found := scores.by_case(_plus(others, weight, scores.part(name)))) - recall
-                # One standard error of the paired difference: a handful of cases can't move the weights.
+                # One standard error of the paired difference: what chance may have done moves nothing.
                 if gain.mean() > max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
                     best, recall = best.model_copy(update={name: weight}), found
     return best, float(recall.mean())

@@ -53,7 +53,7 @@ def test_ranks_sort_as_the_strings_do(texts: list[str]) -> None:
         ("2024-01-01", 1, "a date"),
         ("2024-01-01", "yesterday", "a date"),
         ("monday", 1, "a text"),
-        ("31/12/2024", "2024-12-31", "a calendar date"),
+        ("31/12/2024", "2024-12-31", "a date that begins with day or month"),
         (1, True, "a number"),
     ],
 )

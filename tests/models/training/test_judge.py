@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,8 +82,8 @@ def test_recall_by_all_scores_is_that_of_the_sorted_list(data: st.DataObject) ->
     """Few distinct scores, so that many are equal."""
     n_items = data.draw(st.integers(2, 130))
     rows = st.lists(st.integers(0, n_items - 1), max_size=12)
-    history = data.draw(rows)
-    targets = sorted(set(data.draw(rows.filter(lambda drawn: bool(set(drawn) - set(history))))) - set(history))
+    targets = sorted(set(data.draw(rows)) | {data.draw(st.integers(0, n_items - 1))})
+    history = [row for row in data.draw(rows) if row not in targets]
     scores = np.array([data.draw(st.lists(st.integers(0, 3), min_size=n_items, max_size=n_items))], np.float32)
     asked = case(history, targets)
     left = scores.copy()
@@ -90,3 +91,11 @@ def test_recall_by_all_scores_is_that_of_the_sorted_list(data: st.DataObject) ->
     hits = hits_of(np.argsort(-left, kind="stable")[:, : max(CUTOFFS)], [asked.targets])
     expected = {k: recall_at(hits, np.array([len(targets)]), k).tolist() for k in CUTOFFS}
     assert {k: found.tolist() for k, found in recalls(scores, [asked]).items()} == expected
+
+
+@pytest.mark.parametrize("score", [np.nan, -np.inf])
+@pytest.mark.parametrize("n_targets", [1, 20], ids=["few", "many"])
+def test_scores_that_are_no_numbers_find_nothing(score: float, n_targets: int) -> None:
+    """A catalogue smaller than the cutoffs, in which every list holds every item."""
+    scores = np.full((1, 40), score, np.float32)
+    assert mean_recalls(scores, [case([30], list(range(n_targets)))]).tolist() == [0]

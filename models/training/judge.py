@@ -13,7 +13,7 @@ from models.types import Matrix, Rows, Vector
 
 CUTOFFS = (10, 20, 50, 100)
 _BATCH = 256
-_FEW = 6  # targets: comparing each with all items is quicker than sorting them
+_FAR = np.iinfo(np.int64).max
 
 
 class Scorer(Protocol):
@@ -89,25 +89,17 @@ def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
 
 
 def _ranks(scores: Vector, case: Case) -> Rows:
-    """Returns how many items outside the history stand before each target; equal scores in item order.
+    """Returns how many items outside the history stand before each target, `_FAR` where it is beyond every cutoff.
 
-    A target whose score is no finite number is behind all others: what gives such scores finds nothing.
+    Equal scores are in item order. A target whose score is no finite number is far: what gives such finds nothing.
     """
-    history, own = np.unique(case.history), scores[case.targets]
-    if len(own) > _FEW:
-        left = scores.copy()
-        left[history] = -np.inf
-        before = np.empty(len(scores), np.int64)
-        before[np.argsort(-left, kind="stable")] = np.arange(len(scores))
-        before = before[case.targets]
-    else:
-        consumed = scores[history]
-        before = (scores > own[:, None]).sum(axis=1) - (consumed > own[:, None]).sum(axis=1)
-        for place, target in enumerate(case.targets):
-            equal = (scores[:target] == own[place]).sum() - (consumed[history < target] == own[place]).sum()
-            before[place] += equal
-    before[~np.isfinite(own)] = np.iinfo(np.int64).max
-    return before
+    left, k = scores.copy(), max(CUTOFFS)
+    left[case.history] = -np.inf
+    first = np.flatnonzero(left >= (np.partition(left, -k)[-k] if len(left) > k else -np.inf))
+    ranks = np.full(len(left), _FAR)
+    ranks[first[np.argsort(-left[first], kind="stable")]] = np.arange(len(first))
+    ranks[~np.isfinite(scores)] = _FAR
+    return ranks[case.targets]
 
 
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:

@@ -1,22 +1,19 @@
 """Fits that are over in half a second, for tests that need something learnt and not that it is learnt well."""
 
-from functools import partial
-
 import pytest
 
 from models.training import fit_parts
-from models.training.tower_module import TowerTraining
 
-_EPOCHS, _THOROUGH = 2, fit_parts._QUICK_EPOCHS
+_FEW = 2
+_THOROUGH = {name: getattr(fit_parts, name) for name in ("_EPOCHS", "_QUICK_EPOCHS")}
 
 
 def fit_quickly() -> None:
     """Lets every tower of this process be fitted in few epochs."""
-    fit_parts.TowerTraining = partial(TowerTraining, epochs=_EPOCHS)  # type: ignore[assignment, misc]  # a partial stands in for the class
-    fit_parts._QUICK_EPOCHS = _EPOCHS
+    fit_parts._EPOCHS = fit_parts._QUICK_EPOCHS = _FEW
 
 
 def fit_thoroughly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets towers be fitted as users' are, until the test ends."""
-    monkeypatch.setattr(fit_parts, "TowerTraining", TowerTraining)
-    monkeypatch.setattr(fit_parts, "_QUICK_EPOCHS", _THOROUGH)
+    for name, epochs in _THOROUGH.items():
+        monkeypatch.setattr(fit_parts, name, epochs)

@@ -27,7 +27,8 @@ _TOWER = TowerFacts(dim=128, members=2, hops=1)
 _LANDMARKS = 1_024
 # Where one pass over the users scores fewer pairs of question and item, it takes seconds, and a tower may take more
 # passes: of few users it still learns in the tenth. So few that validation is noise are not worth them.
-_QUICK, _QUICK_EPOCHS, _ENOUGH_USERS = 100_000_000, 20, 500
+_QUICK, _ENOUGH_USERS = 100_000_000, 500
+_EPOCHS, _QUICK_EPOCHS = 10, 20
 _RIDGE = 1.0
 
 
@@ -94,7 +95,7 @@ class PartsFit:
     def training(self) -> TowerTraining:
         """How a tower is fitted unless something else is said."""
         quick = self._examples.n_scores < _QUICK and len(self._examples.users) >= _ENOUGH_USERS
-        return TowerTraining(epochs=_QUICK_EPOCHS) if quick else TowerTraining()
+        return TowerTraining(epochs=_QUICK_EPOCHS if quick else _EPOCHS)
 
     def fit(
         self,

@@ -37,7 +37,7 @@ class TowerTraining:
         weight_decay: Of matrices.
     """
 
-    epochs: int = 10
+    epochs: int
     learning_rate: float = 2e-3
     batch: int = 512
     dropout: float = 0.3

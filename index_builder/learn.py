@@ -73,7 +73,8 @@ def learn(
     if inputs.interactions is None:
         return Lesson(None)
     item_texts = [item.text for item in inputs.catalogue.items]
-    clean = _texts_to_learn_from(inputs.interactions, recipe)
+    unread = _unread(inputs.interactions)
+    clean = _texts_to_learn_from(inputs.interactions, recipe, all_are_read=not unread)
     own, queries = first_words(item_texts), some_words(item_texts)
     every = [*clean.values(), *own, *queries]
     user_texts, n_encoded = encode_users(every, encoder, embeddings.shape[1], parent=parent)
@@ -91,18 +92,18 @@ def learn(
         user_texts=user_texts,
         n_encoded=n_encoded,
         n_reused=len(every) - n_encoded,
-        warnings=_unread(inputs.interactions),
+        warnings=unread,
     )
 
 
-def _texts_to_learn_from(interactions: Interactions, recipe: TextRecipe) -> dict[str, str]:
+def _texts_to_learn_from(interactions: Interactions, recipe: TextRecipe, *, all_are_read: bool) -> dict[str, str]:
     """Returns the clean form of each text that is read.
 
     Where not all are, the newest of what came before the validation's cases are, too: the newest of all are those that
     the cases mustn't see.
     """
     clean = clean_texts(interactions, recipe)
-    if not _unread(interactions):
+    if all_are_read:
         return clean
     try:
         return clean | clean_texts(split(interactions, seed=_SEED).past, recipe)

@@ -48,20 +48,29 @@ class Lexicon:
 
     def weigh(self, text: str) -> tuple[Rows, Vector]:
         """Returns the columns of a clean text's known terms and their TF-IDF, (1 + ln count)·idf, of unit length."""
-        counts = Counter(column for term in terms(text) if (column := self.vocabulary.get(term)) is not None)
+        return self._weigh(terms(text))
+
+    def _weigh(self, found: Sequence[str]) -> tuple[Rows, Vector]:
+        counts = Counter(column for term in found if (column := self.vocabulary.get(term)) is not None)
         columns = np.fromiter(counts.keys(), np.int64, len(counts))
         weights = (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))) * self.idf[columns]
         return columns, _unit(weights)
 
     def vector(self, text: str) -> Vector:
         """Returns [unit lexical vector ; what the words add], shape `(dim + tower_dim,)`; zeros without known terms."""
-        columns, weights = self.weigh(text)
+        return self._vector(terms(text))
+
+    def _vector(self, found: Sequence[str]) -> Vector:
+        columns, weights = self._weigh(found)
         return np.concatenate([_unit(weights @ self.loadings[columns]), weights @ self.words[columns]])
 
     def vectors(self, texts: Sequence[str]) -> Matrix:
         """Returns the vectors of clean texts, shape `(n, dim + tower_dim)`."""
+        return self._vectors([terms(text) for text in texts])
+
+    def _vectors(self, found: Sequence[Sequence[str]]) -> Matrix:
         width = self.loadings.shape[1] + self.words.shape[1]
-        return np.array([self.vector(text) for text in texts], np.float32).reshape(len(texts), width)
+        return np.array(list(map(self._vector, found)), np.float32).reshape(len(found), width)
 
     def beside(self, embeddings: Matrix, texts: Sequence[str]) -> Matrix:
         """Returns texts as a learnt matching reads them.
@@ -73,12 +82,17 @@ class Lexicon:
         Returns:
             [embedding ; lexical vector ; what its words add ; how many words] of each.
         """
-        return np.hstack([embeddings, self.vectors(texts), word_counts(texts)])
+        found = [terms(text) for text in texts]
+        return np.hstack([embeddings, self._vectors(found), _counts(found)])
 
 
 def word_counts(texts: Sequence[str]) -> Matrix:
     """Returns how many words clean texts have, shape `(n, 1)`."""
-    return np.array([len(terms(text)) for text in texts], np.float32)[:, None]
+    return _counts([terms(text) for text in texts])
+
+
+def _counts(found: Sequence[Sequence[str]]) -> Matrix:
+    return np.array(list(map(len, found)), np.float32)[:, None]
 
 
 def _unit(vector: Vector) -> Vector:

@@ -18,6 +18,7 @@ from models.recaller import Recaller, UserQuery
 from models.text import TextRecipe
 from models.training.interactions import Interactions
 from tests.fakes import load_fake, prepare_fake
+from tests.quick_fits import fit_thoroughly
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_where_not_all_texts_are_read_those_before_validation_are(monkeypatch: p
     times = np.tile(np.arange(3.0), 2)
     texts = ("oldest a", "old a", "new a", "oldest b", "old b", "new b")
     interactions = Interactions(np.repeat([0, 1], 3), ("a", "b"), np.arange(6), times=times, texts=texts)
-    assert list(_texts_to_learn_from(interactions, TextRecipe())) == ["new a", "old a"]
+    assert list(_texts_to_learn_from(interactions, TextRecipe(), all_are_read=False)) == ["new a", "old a"]
 
 
 def test_building_twice_learns_the_same(demo: Path, store: ArtifactStore) -> None:
@@ -81,17 +82,22 @@ def test_too_few_interactions_leave_a_zero_shot_artifact_and_a_warning(demo: Pat
     assert store.open().manifest.matching == DecayedMean()
 
 
-@pytest.mark.parametrize("theme", ["hike", "coffee", "garden"])
-def test_a_history_of_one_theme_recalls_that_theme(store: ArtifactStore, theme: str) -> None:
-    """Right answers are known by construction: most users keep to one theme."""
+def test_a_history_of_one_theme_recalls_that_theme(
+    demo: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right answers are known by construction: most users keep to one theme. Two epochs don't always see it."""
+    fit_thoroughly(monkeypatch)
+    rebuild(demo)
     artifact = store.open()
-    own = [row for item_id, row in artifact.rows.items() if item_id.startswith(f"{theme}-")]
-    history = np.array(own[:3], np.int64)
     nothing = np.empty((0, artifact.manifest.encoder.dim), np.float32)
-    query = UserQuery(artifact.text_vectors(nothing, []), history, np.ones(3, np.float32), history, k=5)
-    recalled = Recaller(artifact).recall(query)
+    found = {}
+    for theme in ("hike", "coffee", "garden"):
+        own = [row for item_id, row in artifact.rows.items() if item_id.startswith(f"{theme}-")]
+        history = np.array(own[:3], np.int64)
+        query = UserQuery(artifact.text_vectors(nothing, []), history, np.ones(3, np.float32), history, k=5)
+        found[theme] = len(set(Recaller(artifact).recall(query).rows.tolist()) & set(own))
     # By chance it would be .9 of the five.
-    assert len(set(recalled.rows.tolist()) & set(own)) >= 3
+    assert min(found.values()) >= 3, found
 
 
 def test_some_words_are_of_one_text_and_not_its_first() -> None:

@@ -9,7 +9,7 @@ WORKDIR /srv
 FROM base AS install
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/venv
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements.lock pyproject.toml hatch_build.py README.md LICENSE ./
 RUN mkdir app models index_builder && touch app/__init__.py models/__init__.py index_builder/__init__.py
 
 FROM install AS install-service

@@ -5,7 +5,7 @@ PY := .venv/bin/python
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml requirements.lock
+.venv/installed: pyproject.toml requirements.lock hatch_build.py $(wildcard models/native/*.[ch])
 	@sh scripts/install.sh
 	@touch $@
 

@@ -152,14 +152,17 @@ class UserSide:
         """Returns the user's texts and items one by one."""
         text_dim = len(self.projection)
         meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:-1]
-        consumed = (self.zero_shot_items[user.history], self.history_factors[user.history])
         return Tokens(
             texts=(product(meaning, self.projection), self.tower.texts(meaning, words)),
-            items=(*consumed, self.tower_items[user.history]),
+            items=self.consumed(user.history),
             rows=user.history,
             weights=user.weights,
             n_words=int(user.texts[:, -1].sum()),
         )
+
+    def consumed(self, history: Rows) -> tuple[Matrix, Matrix, Matrix]:
+        """Returns zero-shot part, what it adds to the behaviour part, and tower part of each consumed item."""
+        return self.zero_shot_items[history], self.history_factors[history], self.tower_items[history]
 
     def parts(self, tokens: Tokens) -> Parts:
         """Returns the user's parts, unscaled, each of shape `(1, d)`; zeros where nothing is known."""
@@ -227,8 +230,8 @@ class FusedMatching:
         )
         if not any(part.any() for part in (parts.zero_shot, parts.behaviour, parts.tower)):
             return None
-        situation = _situation(tokens)
-        weights: PartWeights = getattr(self.weights, situation)
+        how = situation(tokens)
+        weights: PartWeights = getattr(self.weights, how)
         weighted = Parts(
             zero_shot=weights.zero_shot * parts.zero_shot,
             behaviour=weights.behaviour * parts.behaviour,
@@ -236,7 +239,7 @@ class FusedMatching:
             popularity=weights.popularity * parts.popularity,
         )
         alike = self.side.text_neighbours.nearest(tokens.texts[0])
-        return Asked(situation, weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours, alike)
+        return Asked(how, weighted.joined()[0].astype(np.float32), parts, tokens, self.side.neighbours, alike)
 
 
 def scale(users: Matrix, covariance: Matrix) -> Matrix:
@@ -252,7 +255,8 @@ def covariance(part: Matrix) -> Matrix:
     return np.atleast_2d(np.cov(part.T)).astype(np.float32)
 
 
-def _situation(tokens: Tokens) -> Situation:
+def situation(tokens: Tokens) -> Situation:
+    """Returns how a user is known."""
     if tokens.weights.any():
         return "history"
     return "query" if tokens.n_words < FEW_WORDS else "text"

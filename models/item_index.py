@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from models.errors import ArtifactCorruptError
+from models.native.search import native_search
 from models.reduction import Reduction, from_faiss, reduce
 from models.types import Mask, Matrix, Rows, Vector
 
@@ -50,6 +51,7 @@ class ItemIndex:
         self._index = index
         self._reduction = reduction
         self._vectors = np.ascontiguousarray(vectors, np.float32)  # a memory map's own class makes each slice slower
+        self._native = native_search(reduction, self._vectors)
         self.kind: IndexKind = kind
 
     def __len__(self) -> int:
@@ -111,6 +113,8 @@ class ItemIndex:
 
     def _refine(self, reduction: Reduction, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with those vectors whose reduced form scores best."""
+        if self._native is not None:
+            return self._native.search(query, k, n_compared(k), eligible)
         rows = _best(reduction.scores(query), n_compared(k), eligible)
         rows, scores = _ordered(rows, _inner_products(self._vectors, rows, query))
         return rows[:k], scores[:k]

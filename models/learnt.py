@@ -3,7 +3,7 @@
 Large arrays are npy files, so that they are memory-mapped and shared between processes; small ones are safetensors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import FusedFacts, FusedMatching, UserSide
 from models.item_side import ItemSide
 from models.lexical import Lexicon
+from models.native.matching import native_matching
+from models.native.search import native_nearest
 from models.neighbours import Neighbours
 from models.tower import Tower, tensor_shapes
 from models.types import Matrix
@@ -161,7 +163,7 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     matching = FusedMatching(side, facts.weights, covariances)  # type: ignore[arg-type]  # four names, four tensors
     learnt = Learnt(matching, item_side, item_vectors, lexicon)
     _check_shapes(learnt, n_items, dim)
-    return learnt
+    return replace(learnt, matching=native_matching(matching))
 
 
 def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
@@ -181,7 +183,7 @@ def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
         or items.max(initial=-1) >= n_items
     ):
         raise ValueError(f"{', '.join(TEXT_NEIGHBOUR_FILES)} don't belong together or to {n_items} items")
-    return UserTextNeighbours(texts, starts, items)
+    return UserTextNeighbours(texts, starts, items, native_nearest(texts))
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -46,6 +46,11 @@ class _Stacked:
         self.shape: tuple[int, ...] = (len(base) + len(more), *base.shape[1:])
         self.dtype = base.dtype
 
+    @property
+    def stacked(self) -> tuple[Matrix, Matrix]:
+        """What lies over what."""
+        return self._base, self._more
+
     def __len__(self) -> int:
         return len(self._base) + len(self._more)
 

@@ -11,7 +11,7 @@ import numpy as np
 from models.artifact import Artifact
 from models.fused import Asked, KnownUser
 from models.matching import DecayedMean, UserEmbeddings
-from models.relation_features import relation_features
+from models.native.rescore import falling, feature_scorer
 from models.relation_head import FeatureHead
 from models.types import Mask, Matrix, Rows, Vector
 
@@ -104,6 +104,7 @@ class Recaller:
         self._artifact = artifact
         self._matching = artifact.manifest.matching
         self._by_popularity = _popularity_order(artifact.popularity)
+        self._score_features = feature_scorer(artifact.head) if isinstance(artifact.head, FeatureHead) else None
         self._centre = None if self._by_popularity is not None else _centre(artifact.item_vectors)
 
     def recall(self, query: UserQuery, *, rescore: bool = True) -> Recalled:
@@ -146,13 +147,14 @@ class Recaller:
         vectors, head = self._artifact.item_vectors, self._artifact.head
         if not isinstance(head, FeatureHead):
             relation = head.score(pool.user_vector, vectors[pool.rows], pool.rows)
+            order = falling(relation)
         # Where the centre stands in for the user there is nothing to relate to.
         elif pool.asked is None or pool.asked.situation not in head.situations:
             return first(pool, k)
         else:
-            features = relation_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
-            relation = head.score(features)
-        best = np.argsort(-relation, kind="stable")[:k]
+            assert self._score_features is not None
+            relation, order = self._score_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
+        best = order[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
 
     def _popular(self, order: Rows, size: int, eligible: Mask | None) -> Pool:

@@ -39,7 +39,7 @@ FEATURES = (
     "users who wrote alike: share of the fifty nearest",
 )
 N_FEATURES = len(FEATURES)
-_NEWEST = 10
+NEWEST = 10
 _FADE = 0.8
 _FIRST = 10
 # Behaviour scores are heavy-tailed: most are near 0, a neighbour's is a hundred times larger.
@@ -67,7 +67,7 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
     found[1] = zero_shot @ parts.zero_shot[0]
     found[3] = tower @ parts.tower[0]
     found[4] = items[:, -1][rows]
-    newest = slice(-_NEWEST, None)
+    newest = slice(-NEWEST, None)
     alone = len(tokens.texts[0]) == 1 and not len(tokens.weights)
     if len(tokens.weights):  # who consumed nothing has no behaviour either
         behaviour = items[:, d0 : d0 + d1][rows]
@@ -88,7 +88,7 @@ def relation_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector
 
 
 def _by_history(found: Matrix, tokens: Tokens, zero_shot: Matrix, behaviour: Matrix, tower: Matrix) -> None:
-    newest = slice(-_NEWEST, None)
+    newest = slice(-NEWEST, None)
     meaning = tokens.items[0][newest] @ zero_shot.T
     fade = _fade(len(meaning))
     together = tokens.items[1][newest] @ behaviour.T

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.native.search import NativeNearest
 from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 
@@ -21,11 +22,13 @@ class UserTextNeighbours:
         texts: What each wrote, as unit rows on the first axes of the zero-shot part, shape `(n_users, d)`.
         starts: Where each user's items begin and the last one's end, shape `(n_users + 1,)`.
         items: Rows of consumed items, one user after the other.
+        native: Finds the nearest, compiled; None where numpy does.
     """
 
     texts: Matrix
     starts: NDArray[np.int64]
     items: NDArray[np.int32]
+    native: NativeNearest | None = None
 
     def nearest(self, texts: Matrix) -> "Alike":
         """Returns the users who wrote most alike; nobody where nobody did, or nothing is asked.
@@ -37,7 +40,11 @@ class UserTextNeighbours:
         norm = float(np.linalg.norm(asked))
         if not len(self.texts) or norm == 0:
             return Alike(np.empty(0, np.int64), np.empty((len(_VIEWS), 0), np.float32), self)
-        cosines = self.texts @ (asked / norm).astype(np.float32)
+        unit = (asked / norm).astype(np.float32)
+        if self.native is not None:
+            best, found = self.native.nearest(unit, _NEAREST)
+            return Alike(best, _weights(found), self)
+        cosines = self.texts @ unit
         some = np.argpartition(-cosines, _NEAREST)[:_NEAREST] if len(cosines) > _NEAREST else np.arange(len(cosines))
         best = some[np.argsort(-cosines[some], kind="stable")]
         best = best[cosines[best] > 0]

@@ -1,0 +1,103 @@
+"""Arrays as the compiled library reads them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.native.library import FFI, LIBRARY
+from models.types import Matrix, Rows, Vector
+
+_KINDS = {
+    np.dtype(kind): FFI.typeof(f"{name}[]")
+    for kind, name in (
+        (np.float32, "float"),
+        (np.float16, "char"),
+        (np.int8, "int8_t"),
+        (np.int32, "int32_t"),
+        (np.int64, "int64_t"),
+        (np.bool_, "uint8_t"),
+    )
+}
+
+
+def pointer(array: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+    """Returns where an array begins whose rows lie one after the other; a struct that it is put into doesn't keep it.
+
+    Raises:
+        BufferError: The array's rows lie apart, or the other way round.
+    """
+    return FFI.from_buffer(_KINDS[array.dtype], array)
+
+
+def floats(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Returns the values as the library reads them; a copy only where they aren't so already."""
+    return np.ascontiguousarray(values, np.float32)
+
+
+def halves(values: NDArray[Any]) -> NDArray[np.float16]:
+    """Returns weights in half the bytes."""
+    return np.ascontiguousarray(values, np.float16)
+
+
+class Kept:
+    """Arrays that a struct points into: whoever keeps the struct keeps this, too."""
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[Any]] = []
+
+    def any(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+        """Returns where values of their own kind begin."""
+        self._arrays.append(np.ascontiguousarray(values))
+        return pointer(self._arrays[-1])
+
+    def floats(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+        """Returns where values begin."""
+        return self.any(floats(values))
+
+    def halves(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+        """Returns where weights in half the bytes begin."""
+        return self.any(halves(values))
+
+    def fill(self, tensors: Mapping[str, NDArray[Any]], name: str, struct: Any) -> None:  # noqa: ANN401  # cffi's
+        """Points a layer or an affine map at its tensors."""
+        weights = self.halves if FFI.typeof(struct).cname == "Layer" else self.floats
+        struct.weight, struct.bias = weights(tensors[f"{name}.weight"]), self.floats(tensors[f"{name}.bias"])
+
+
+class Rounded:
+    """Rows rounded to int8, each by a factor of its own.
+
+    Args:
+        rows: Shape `(n, width)`.
+    """
+
+    def __init__(self, rows: Matrix) -> None:
+        factors = np.abs(rows).max(axis=1, initial=0) / 127
+        factors[factors == 0] = 1
+        self._factors = floats(factors)
+        self._rows = np.rint(rows / self._factors[:, None]).astype(np.int8)
+
+    def fill(self, struct: Any) -> None:  # noqa: ANN401  # cffi's structs have no type
+        """Points a struct of the library at them."""
+        struct.n, struct.width = self._rows.shape
+        struct.rows, struct.factors = pointer(self._rows), pointer(self._factors)
+
+
+def weighted_sum(table: Matrix, rows: Rows, weights: Vector) -> Vector:
+    """Returns the sum of some rows of a table, each by its weight, shape `(width,)`.
+
+    Args:
+        table: Float32, shape `(n, width)`; its rows may lie apart.
+        rows: Shape `(m,)`.
+        weights: Float32, shape `(m,)`.
+    """
+    if LIBRARY is None or table.strides[1] != table.itemsize:
+        summed: Vector = weights @ table[rows]
+        return summed
+    found = np.empty(table.shape[1], np.float32)
+    begin = FFI.cast("float *", table.__array_interface__["data"][0])  # its rows may lie apart
+    read = (begin, table.strides[0] // table.itemsize, len(found), pointer(rows))
+    LIBRARY.recall_weighted_sum(*read, pointer(weights), len(rows), pointer(found))
+    return found

@@ -1,0 +1,111 @@
+/* What Python calls: models/native/library.py reads this file, too (without the lines that begin with #).
+
+   Matrices are rows of float32, one after the other unless a stride, in floats, says otherwise. `half` is float16. */
+#ifndef RECALL_NATIVE_H
+#define RECALL_NATIVE_H
+
+#include <stdint.h>
+
+enum { MAX_HOPS = 4, N_FEATURES = 23 };
+
+typedef struct {
+    const float *weight, *bias; /* of several members one behind the other */
+} Affine;
+
+typedef struct {
+    const void *weight; /* half, (height, width) */
+    const float *bias;
+} Layer;
+
+typedef struct {
+    Affine query_norm, token_norm, inner_norm;
+    Layer asked, read, found, inner, outer;
+} Hop;
+
+typedef struct {
+    int64_t dim, members, heads, hops, longest, text_dim, hidden;
+    float decay, slope;
+    const float *residual;
+    const void *text_projection; /* half, (text_dim, dim) */
+    Layer text_inner, text_outer, text_token, item_token, query, out;
+    Affine out_norm;
+    Hop hop[MAX_HOPS];
+} Tower;
+
+typedef struct {
+    int64_t d0, d1, d2; /* of the zero-shot, behaviour and tower part */
+    float decay;
+    const void *projection;      /* half, (text_dim, d0) */
+    const float *covariances[4]; /* of each part and of popularity */
+    Tower tower;
+} Matching;
+
+/* What is known of a user; rows of texts are [meaning ; words]. */
+typedef struct {
+    int64_t n_texts, n_history, text_stride;
+    const float *texts, *item_meaning, *item_behaviour, *item_tower, *weights;
+} User;
+
+/* What becomes of it, to be filled. */
+typedef struct {
+    float *text_meaning, *text_tower; /* (n_texts, d0) and d2 */
+    float *zero_shot, *behaviour, *tower, *popularity, *vector;
+} Asked;
+
+/* Rows rounded to int8: row = factor * rounded. */
+typedef struct {
+    int64_t n, width;
+    const int8_t *rows;
+    const float *factors;
+} Rounded;
+
+typedef struct {
+    int64_t dim;
+    const void *axes; /* half, (items.width, dim) */
+    Rounded items;    /* along the axes */
+    const float *vectors;
+} Reduced;
+
+/* Item vectors; rows from n_base on are in `more`. */
+typedef struct {
+    const float *base, *more;
+    int64_t n_base, stride;
+} Items;
+
+/* A user and all that candidates are held against; as models/relation_features.py says. */
+typedef struct {
+    Items items;
+    int64_t d0, d1, d2;
+    const float *zero_shot, *behaviour, *tower;              /* the user's, scaled but unweighted */
+    int64_t n_texts, n_history, n_words;                     /* all of them */
+    int64_t n_read_texts, n_read_history;                    /* the newest, which follow */
+    const float *text_meaning, *text_tower;                  /* (n_read_texts, d0) and d2 */
+    const float *item_meaning, *item_behaviour, *item_tower; /* (n_read_history, d0), d1 and d2 */
+    const int64_t *history;                                  /* rows, (n_read_history,) */
+    int64_t n_fitted, n_near;                                /* whose neighbours are known, and how many each has */
+    const int32_t *near;                                     /* (n_fitted, n_near) */
+    const float *near_cosines;
+    int64_t n_alike;
+    const int64_t *alike;       /* users, (n_alike,) */
+    const float *alike_weights; /* (2, n_alike) */
+    const int64_t *starts;      /* of each user's items */
+    const int32_t *consumed;
+} Known;
+
+typedef struct {
+    int64_t n_features, hidden;
+    const float *mean, *deviation, *linear, *outer;
+    Affine inner, middle;
+} Head;
+
+void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
+                         int64_t n, float *to);
+int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
+int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
+                       float *cosines);
+int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,
+                      const uint8_t *eligible, int64_t *rows, float *scores);
+void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);
+void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
+
+#endif

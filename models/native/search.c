@@ -1,0 +1,127 @@
+/* What the best are: of users' texts, of items on a few axes, of a pool. */
+#include "native.h"
+#include "vectors.h"
+
+/* to = weighted sum of some rows */
+void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
+                         int64_t n, float *to) {
+    memset(to, 0, width * sizeof *to);
+    for (int64_t i = 0; i < n; i++) add(to, table + rows[i] * stride, weights[i], width);
+}
+
+/* Where a query is not 0: what lies between needn't be read. */
+typedef struct {
+    int64_t start, size;
+} Range;
+
+enum { BLOCK = 64, MAX_RANGES = 16 };
+
+static int64_t ranges_of(const float *query, int64_t n, Range *ranges) {
+    int64_t found = 0;
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        int64_t size = n - start < BLOCK ? n - start : BLOCK;
+        int is_zero = 1;
+        for (int64_t i = start; i < start + size; i++) is_zero &= query[i] == 0;
+        if (is_zero) continue;
+        Range *last = ranges + found - 1;
+        if (found && (last->start + last->size == start || found == MAX_RANGES))
+            last->size = start + size - last->start;
+        else
+            ranges[found++] = (Range){start, size};
+    }
+    return found;
+}
+
+static float dot_of_ranges(const float *row, const float *query, const Range *ranges, int64_t n_ranges) {
+    float sum = 0;
+    for (int64_t i = 0; i < n_ranges; i++) sum += dot(row + ranges[i].start, query + ranges[i].start, ranges[i].size);
+    return sum;
+}
+
+static int32_t dot_rounded(const int8_t *restrict a, const int16_t *restrict b, int64_t n) {
+    int32_t sum = 0;
+#pragma clang loop vectorize_width(16) interleave_count(4)
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* Places, by row, of the rows that score best as far as int8 tells: so many, and those that equal the last; how many.
+
+   `eligible` may be NULL; wanted is 1 to the eligible rows. */
+static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted, const uint8_t *eligible,
+                      int32_t *places) {
+    int64_t n = rounded->n, width = rounded->width, found = 0;
+    int16_t query[width];
+    float top = 0, *about = malloc(n * sizeof *about);
+    uint32_t *keys = malloc(n * sizeof *keys);
+    for (int64_t i = 0; i < width; i++) top = fmaxf(top, fabsf(asked[i]));
+    for (int64_t i = 0; i < width; i++) query[i] = top > 0 ? (int16_t)lrintf(asked[i] * 1023 / top) : 0;
+    for (int64_t i = 0; i < n; i++)
+        about[i] = rounded->factors[i] * dot_rounded(rounded->rows + i * width, query, width);
+    if (eligible)
+        for (int64_t i = 0; i < n; i++)
+            if (!eligible[i]) about[i] = -INFINITY;
+    float least = wanted < n ? kth_largest(about, n, wanted, keys) : -INFINITY;
+    for (int64_t i = 0; i < n; i++) {
+        places[found] = (int32_t)i;
+        found += about[i] >= least && about[i] > -INFINITY;
+    }
+    free(about), free(keys);
+    return found;
+}
+
+/* Writes the k best of some places by score, equal ones by row; how many. */
+static int64_t best(const int32_t *places, const float *scores, int64_t n, int64_t k, int64_t *rows, float *sorted) {
+    uint32_t *keys = malloc(3 * n * sizeof *keys);
+    int32_t *order = (int32_t *)keys + n;
+    order_falling(scores, n, order, keys, order + n);
+    if (n > k) n = k;
+    for (int64_t i = 0; i < n; i++) rows[i] = places[order[i]], sorted[i] = scores[order[i]];
+    free(keys);
+    return n;
+}
+
+/* The k nearest of unit rows to a unit vector, falling cosines above 0, equal ones by row; how many there are. */
+int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
+                       float *cosines) {
+    int64_t width = rounded->width, wanted = k + k / 2 < rounded->n ? k + k / 2 : rounded->n;
+    int32_t *places = malloc(rounded->n * sizeof *places);
+    int64_t n = choose(rounded, asked, wanted, NULL, places);
+    float *exact = malloc(n * sizeof *exact);
+    for (int64_t i = 0; i < n; i++) exact[i] = dot(rows + places[i] * width, asked, width);
+    n = best(places, exact, n, k, found, cosines);
+    while (n && !(cosines[n - 1] > 0)) n--;
+    free(places), free(exact);
+    return n;
+}
+
+/* The k items of the largest inner products, among the n_compared that are best on a few axes: falling scores, equal
+   ones by row; how many, 0 where the query holds what is no number.
+
+   `eligible` may be NULL. k <= n_compared <= eligible items. */
+int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,
+                      const uint8_t *eligible, int64_t *rows, float *scores) {
+    int64_t dim = reduced->dim, rank = reduced->items.width;
+    float turned[rank];
+    Range ranges[MAX_RANGES];
+    int64_t n_ranges = ranges_of(query, dim, ranges);
+    for (int64_t axis = 0; axis < rank; axis++) {
+        turned[axis] = 0;
+        for (int64_t i = 0; i < n_ranges; i++)
+            turned[axis] += half_dot((const half *)reduced->axes + axis * dim + ranges[i].start,
+                                     query + ranges[i].start, ranges[i].size);
+    }
+    if (!(dot(turned, turned, rank) < INFINITY)) return 0;
+    int32_t *places = malloc(reduced->items.n * sizeof *places);
+    int64_t found = choose(&reduced->items, turned, n_compared, eligible, places);
+    float *exact = malloc(found * sizeof *exact);
+    for (int64_t i = 0; i < found; i++) {
+        const float *next = reduced->vectors + places[i + 1 < found ? i + 1 : i] * dim;
+        for (int64_t j = 0; j < n_ranges; j++) /* what comes next is on its way while this is summed */
+            for (int64_t at = 0; at < ranges[j].size; at += 16) __builtin_prefetch(next + ranges[j].start + at);
+        exact[i] = dot_of_ranges(reduced->vectors + places[i] * dim, query, ranges, n_ranges);
+    }
+    found = best(places, exact, found, k, rows, scores);
+    free(places), free(exact);
+    return found;
+}

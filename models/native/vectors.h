@@ -1,0 +1,110 @@
+/* Small pieces that the other files share: products, order, selection. Scores are finite; see `best` for others. */
+#ifndef RECALL_VECTORS_H
+#define RECALL_VECTORS_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Weights that are only read: half the bytes, which is what reading them costs. */
+typedef _Float16 half;
+
+static inline float dot(const float *restrict a, const float *restrict b, int64_t n) {
+    float sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* sum += weight * row */
+static inline void add(float *restrict sum, const float *restrict row, float weight, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sum[i] += weight * row[i];
+}
+
+static inline float half_dot(const half *restrict a, const float *restrict b, int64_t n) {
+    float sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (float)a[i] * b[i];
+    return sum;
+}
+
+static inline void half_add(float *restrict sum, const half *restrict row, float weight, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sum[i] += weight * (float)row[i];
+}
+
+/* to = W from + b, W of shape (height, width) */
+static inline void linear(float *restrict to, const half *restrict weight, const float *restrict bias,
+                          const float *restrict from, int64_t height, int64_t width) {
+    for (int64_t i = 0; i < height; i++) to[i] = half_dot(weight + i * width, from, width) + bias[i];
+}
+
+static inline void scale(float *values, float factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) values[i] *= factor;
+}
+
+/* Unit length; zeros stay zeros. */
+static inline void unit(float *values, int64_t n) {
+    float norm = sqrtf(dot(values, values, n));
+    scale(values, 1 / fmaxf(norm, 1e-12f), n);
+}
+
+/* Falling order of floats as rising order of integers. */
+static inline uint32_t falling(float score) {
+    uint32_t bits;
+    memcpy(&bits, &score, 4);
+    if (bits == 0x80000000u) bits = 0; /* -0 equals 0 */
+    return bits & 0x80000000u ? bits : ~bits & 0x7fffffffu;
+}
+
+/* order = positions by falling score, equal scores by position: three passes of a radix sort. */
+static inline void order_falling(const float *scores, int64_t n, int32_t *order, uint32_t *keys, int32_t *spare) {
+    enum { BITS = 11, BINS = 1 << BITS };
+    for (int64_t i = 0; i < n; i++) {
+        keys[i] = falling(scores[i]);
+        order[i] = (int32_t)i;
+    }
+    for (int shift = 0; shift < 32; shift += BITS) {
+        uint32_t starts[BINS + 1] = {0};
+        for (int64_t i = 0; i < n; i++) starts[(keys[i] >> shift & (BINS - 1)) + 1]++;
+        for (int bin = 0; bin < BINS; bin++) starts[bin + 1] += starts[bin];
+        for (int64_t i = 0; i < n; i++) spare[starts[keys[order[i]] >> shift & (BINS - 1)]++] = order[i];
+        memcpy(order, spare, n * sizeof *order);
+    }
+}
+
+/* The k-th largest score; k is 1 to n. */
+static inline float kth_largest(const float *scores, int64_t n, int64_t k, uint32_t *keys) {
+    enum { SHIFT = 20, BINS = 1 << (32 - SHIFT) };
+    uint32_t counts[BINS] = {0}, bin = 0;
+    for (int64_t i = 0; i < n; i++) counts[falling(scores[i]) >> SHIFT]++;
+    int64_t before = 0;
+    while (before + counts[bin] < k) before += counts[bin++];
+    int64_t found = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t key = falling(scores[i]);
+        keys[found] = key; /* no branch: most aren't in the bin, and are written over */
+        found += key >> SHIFT == bin;
+    }
+    /* What falls into one bin is little: bit by bit. */
+    uint32_t value = bin << SHIFT;
+    k -= before;
+    for (int bit = SHIFT - 1; bit >= 0; bit--) {
+        int64_t zeros = 0;
+        for (int64_t i = 0; i < found; i++) zeros += !(keys[i] >> bit & 1);
+        uint32_t one = k > zeros;
+        k -= one ? zeros : 0;
+        value |= one << bit;
+        int64_t kept = 0;
+        for (int64_t i = 0; i < found; i++) {
+            uint32_t key = keys[i];
+            keys[kept] = key;
+            kept += (key >> bit & 1) == one;
+        }
+        found = kept;
+    }
+    uint32_t bits = value & 0x80000000u ? value : ~value & 0x7fffffffu;
+    float score;
+    memcpy(&score, &bits, 4);
+    return score;
+}
+
+#endif

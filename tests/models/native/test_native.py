@@ -1,0 +1,223 @@
+"""The compiled library against numpy, which is the oracle: every function, on what a request may bring."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.fused import FusedMatching, KnownUser
+from models.item_index import build_index, n_compared
+from models.native import arrays, rescore, search
+from models.native.arrays import weighted_sum
+from models.native.library import FILE, LIBRARY
+from models.native.matching import NativeMatching, native_matching
+from models.native.rescore import NativeHead, feature_scorer, native_features
+from models.native.search import NativeSearch, native_nearest, native_search
+from models.neighbours import Neighbours
+from models.overlay import LiveItem, lay_over
+from models.recaller import Recaller
+from models.reduction import reduce
+from models.relation_features import N_FEATURES, relation_features
+from models.relation_head import HIDDEN, FeatureHead
+from models.user_text_neighbours import UserTextNeighbours
+from tests.artifacts import memory_artifact
+from tests.models.test_fused import DIM, N_ITEMS, learnt, random, user
+
+# Its weights are float16.
+CLOSE = {"rtol": 2e-3, "atol": 2e-3}
+KNOWN = [
+    user(1, []),
+    user(2, []),
+    user(0, [3]),
+    user(0, [3, 4, 5], [1.0, 0.0, 0.5]),
+    user(3, [7, 7], [-1.0, 2.0]),
+    user(60, list(range(25)) * 3),
+]
+
+
+def matching(members: int = 2) -> FusedMatching:
+    """A learnt matching among whose users who wrote are more than are looked at."""
+    model = learnt(members=members).matching
+    written = random(20, 300, 3)
+    written /= np.linalg.norm(written, axis=1, keepdims=True)
+    items = np.random.default_rng(21).integers(0, N_ITEMS, 600).astype(np.int32)
+    near = np.array([[(row + 1) % N_ITEMS, (row + 7) % N_ITEMS, -1] for row in range(N_ITEMS)], np.int32)
+    side = replace(
+        model.side,
+        text_neighbours=UserTextNeighbours(written, np.arange(0, 602, 2), items),
+        neighbours=Neighbours(near, np.abs(random(22, N_ITEMS, 3))),
+    )
+    return replace(model, side=side)
+
+
+def head(seed: int = 30, n_features: int = N_FEATURES) -> FeatureHead:
+    shapes = {"mean": (n_features,), "linear": (n_features,), "inner.weight": (HIDDEN, n_features)}
+    shapes |= {"inner.bias": (HIDDEN,), "middle.weight": (HIDDEN, HIDDEN), "middle.bias": (HIDDEN,)}
+    tensors = {name: random(seed + n, *shape) for n, (name, shape) in enumerate(shapes.items())}
+    deviation = np.abs(random(seed + 8, n_features)) + np.float32(0.5)
+    return FeatureHead(tensors | {"deviation": deviation, "outer.weight": random(seed + 9, HIDDEN)})
+
+
+def test_this_installation_compiled_it() -> None:
+    assert LIBRARY is not None, f"{FILE} isn't there, or this CPU is too old for it"
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("known", KNOWN)
+def test_it_asks_as_numpy_does(known: KnownUser, members: int) -> None:
+    plain = matching(members)
+    expected, found = plain.ask(known), native_matching(plain).ask(known)
+    assert expected is not None
+    assert found is not None
+    assert found.situation == expected.situation
+    np.testing.assert_allclose(found.vector, expected.vector, **CLOSE)
+    for part in ("zero_shot", "behaviour", "tower", "popularity"):
+        np.testing.assert_allclose(getattr(found.parts, part), getattr(expected.parts, part), **CLOSE)
+    of_each = (found.tokens.texts + found.tokens.items, expected.tokens.texts + expected.tokens.items)
+    for one, other in zip(*of_each, strict=True):
+        np.testing.assert_allclose(one, other, **CLOSE)
+    assert found.tokens.n_words == expected.tokens.n_words
+
+
+@pytest.mark.parametrize("known", [user(0, []), user(0, [1, 2], [0.0, 0.0])])
+def test_of_whom_nothing_is_known_it_says_so(known: KnownUser) -> None:
+    assert native_matching(matching()).ask(known) is None
+
+
+def test_a_tower_of_more_hops_than_it_knows_stays_numpys() -> None:
+    plain = matching()
+    facts = plain.side.tower.facts.model_copy(update={"hops": 5})
+    deep = replace(plain, side=replace(plain.side, tower=replace(plain.side.tower, facts=facts)))
+    assert native_matching(deep) is deep
+    assert isinstance(native_matching(plain), NativeMatching)
+
+
+@pytest.mark.parametrize("n", [1, 40, 300])
+def test_it_finds_the_nearest_as_numpy_does(n: int) -> None:
+    rows = random(1, n, 8)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[n // 2] = rows[0]  # equal ones by row
+    native = native_nearest(rows)
+    assert native is not None
+    found, cosines = native.nearest(rows[0], 20)
+    expected = np.argsort(-(rows @ rows[0]), kind="stable")[:20]
+    expected = expected[(rows @ rows[0])[expected] > 1e-6]
+    assert found.tolist() == expected.tolist()
+    np.testing.assert_allclose(cosines, (rows @ rows[0])[expected], rtol=1e-5, atol=1e-6)
+
+
+def _search(n: int, rank: int = 16) -> tuple[NativeSearch, np.ndarray]:
+    vectors = random(2, n, 200)
+    return NativeSearch(reduce(vectors, rank), vectors), vectors
+
+
+@pytest.mark.parametrize("zeros", [[], [(0, 128)], [(64, 200)], [(0, 200)]])
+def test_where_all_are_compared_it_finds_what_a_scan_finds(zeros: list[tuple[int, int]]) -> None:
+    native, vectors = _search(500)
+    query = random(3, 200)
+    for start, end in zeros:  # what a query doesn't ask for isn't read
+        query[start:end] = 0
+    rows, scores = native.search(query, 50, 500, None)
+    expected = vectors @ query
+    assert rows.tolist() == np.argsort(-expected, kind="stable")[:50].tolist()
+    np.testing.assert_allclose(scores, expected[rows], rtol=1e-4, atol=1e-4)
+
+
+def test_it_returns_only_the_eligible() -> None:
+    native, vectors = _search(500)
+    query, eligible = random(3, 200), np.zeros(500, np.bool_)
+    eligible[np.arange(0, 500, 7)] = True
+    rows, _ = native.search(query, 10, int(eligible.sum()), eligible)
+    assert rows.tolist() == [row for row in np.argsort(-(vectors @ query)) if eligible[row]][:10]
+
+
+def test_what_is_no_number_finds_nothing() -> None:
+    native, _ = _search(500)
+    for wrong in (np.nan, np.inf):
+        query = random(3, 200)
+        query[5] = wrong
+        assert len(native.search(query, 10, 100, None)[0]) == 0
+
+
+def test_int8_chooses_nearly_whom_float32_does() -> None:
+    vectors = random(4, 4000, 64) * np.linspace(3, 0.1, 64, dtype=np.float32)
+    reduction = reduce(vectors, 32)
+    native = native_search(reduction, vectors)
+    assert native is not None
+    shares = []
+    for seed in range(20):
+        query = random(100 + seed, 64) * np.linspace(3, 0.1, 64, dtype=np.float32)
+        chosen = set(np.argsort(-reduction.scores(query))[: n_compared(100)].tolist())
+        found = set(native.search(query, n_compared(100), n_compared(100), None)[0].tolist())
+        shares.append(len(chosen & found) / len(chosen))
+    assert np.mean(shares) > 0.97
+
+
+@pytest.mark.parametrize("known", KNOWN)
+@pytest.mark.parametrize("n", [0, 1, 5, N_ITEMS])
+def test_it_sees_of_candidates_what_numpy_sees(known: KnownUser, n: int) -> None:
+    model = learnt(members=2)
+    asked = matching().ask(known)
+    assert asked is not None
+    rows = np.random.default_rng(n).permutation(N_ITEMS)[:n]
+    scores = np.sort(random(5, n))[::-1].copy()
+    expected = relation_features(asked, model.item_vectors, rows=rows, scores=scores)
+    found = native_features(asked, model.item_vectors, rows=rows, scores=scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_it_sees_live_items_too() -> None:
+    model = replace(learnt(members=2), matching=native_matching(matching()))
+    plain = replace(memory_artifact(model.item_vectors), head=head(), learnt=model, embeddings=random(40, N_ITEMS, DIM))
+    live = [LiveItem(f"new{n}", "a b", {}, random(41 + n, DIM), None) for n in range(2)]
+    over, _ = lay_over(plain, Recaller(plain), live, changed={}, deleted=[0])
+    assert over.learnt is not None
+    asked = over.learnt.matching.ask(user(1, [3, N_ITEMS + 1]))
+    assert asked is not None
+    rows, scores = np.array([N_ITEMS, 5, N_ITEMS + 1, 3]), np.array([4.0, 3, 2, 1], np.float32)
+    expected = relation_features(asked, over.item_vectors, rows=rows, scores=scores)
+    found = native_features(asked, over.item_vectors, rows=rows, scores=scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_features", [N_FEATURES, N_FEATURES - 2])
+def test_it_scores_and_orders_as_numpy_does(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, asked = learnt(members=2), matching().ask(user(2, [3]))
+    assert asked is not None
+    rows, scores = np.arange(N_ITEMS), np.zeros(N_ITEMS, np.float32)
+    compiled = feature_scorer(head(n_features=n_features))
+    assert isinstance(compiled, NativeHead)
+    found, order = compiled(asked, model.item_vectors, rows=rows, scores=scores)
+    monkeypatch.setattr(rescore, "LIBRARY", None)
+    expected, _ = feature_scorer(head(n_features=n_features))(asked, model.item_vectors, rows=rows, scores=scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert order.tolist() == np.argsort(-found, kind="stable").tolist()
+
+
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32) | st.sampled_from([0.0, -0.0, 1.0]), min_size=1, max_size=70))
+def test_order_is_by_falling_score_and_then_by_place(scores: list[float]) -> None:
+    """One axis, one dimension: what is searched for are the numbers themselves."""
+    vectors = np.array(scores, np.float32)[:, None]
+    native = NativeSearch(replace(reduce(np.ones((1, 1), np.float32), 1), items=vectors), vectors)
+    rows, found = native.search(np.ones(1, np.float32), len(scores), len(scores), None)
+    assert rows.tolist() == np.argsort(-vectors[:, 0], kind="stable").tolist()
+    np.testing.assert_array_equal(found, vectors[rows, 0])
+
+
+def test_a_reduced_index_searches_without_it_as_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, query = random(6, 3000, 40), random(7, 40)
+    compiled = build_index(vectors, "reduced", params={"rank": 20}).search(query, 50)
+    monkeypatch.setattr(search, "LIBRARY", None)
+    plain = build_index(vectors, "reduced", params={"rank": 20}).search(query, 50)
+    assert len(set(compiled[0].tolist()) & set(plain[0].tolist())) >= 48
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_sums_of_rows_are_weighted(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not library:
+        monkeypatch.setattr(arrays, "LIBRARY", None)
+    table, rows, weights = random(8, 9, 7)[:, 2:5], np.array([8, 0, 8]), np.array([1, 2, 0.5], np.float32)
+    np.testing.assert_allclose(weighted_sum(table, rows, weights), weights @ table[rows], rtol=1e-5, atol=1e-6)
+    assert not weighted_sum(table, rows[:0], weights[:0]).any()

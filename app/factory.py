@@ -13,11 +13,12 @@ from app.engine import Engine, open_engine
 from app.live_items import LiveItems
 from app.middleware import BodyLimit, RequestContext
 from app.pipelines import Pipelines
-from app.routes import public, recall_router, router
+from app.routes import public, router
 from app.routes_admin import router as admin_router
 from app.routes_items import router as items_router
 from app.routes_users import router as users_router
 from app.settings import ServiceSettings
+from app.straight import StraightRecall
 from app.swap import Swapper
 from app.user_state import UserState
 from models.artifact_store import ArtifactStore
@@ -77,12 +78,12 @@ def create_app(
     )
     app.state.settings = settings
     app.include_router(public)
-    app.include_router(recall_router)
     app.include_router(router)
     app.include_router(users_router)
     app.include_router(items_router)
     app.include_router(admin_router)
     errors.install(app)
+    app.add_middleware(StraightRecall)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext)  # added last, so outermost: it sees every answer
     return app

@@ -71,7 +71,7 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body over the limit before anybody parses it."""
+    """Refuses a body over the limit before anybody parses it; keeps the others in the scope's state."""
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
         self._app = app
@@ -96,7 +96,8 @@ class BodyLimit:
         if is_over:
             await self._refuse(scope, receive, send)
             return
-        body: Message | None = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
+        scope["state"]["body"] = whole = b"".join(chunks)
+        body: Message | None = {"type": "http.request", "body": whole, "more_body": False}
 
         async def replay() -> Message:
             nonlocal body

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from app import telemetry
-from app.body_route import BodyRoute
 from app.cache import RedisCache
 from app.errors import from_validation, problem, request_id_of, respond
 from app.pipeline import RecallPipeline
@@ -47,10 +46,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 public = APIRouter(tags=["operation"])
 router = APIRouter(route_class=KeyedRoute, responses=PROBLEMS)
-recall_router = APIRouter(route_class=BodyRoute, responses=PROBLEMS)
 
 
-@recall_router.post("/recall", response_model=RecallAnswer, tags=["recall"])
+@router.post("/recall", response_model=RecallAnswer, tags=["recall"])
 async def recall(body: RecallRequest, request: Request) -> Response:
     """Returns min(k, eligible items) candidates for what a user wrote and consumed."""
     answer = await _pipeline(request).recall(body, request_id_of(request))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app import body_route
+from app import straight
 from tests.app.harness import serving, wrong_fields
 
 
@@ -12,14 +12,14 @@ from tests.app.harness import serving, wrong_fields
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each body so far was read straight."""
     seen: list[bool] = []
-    plain = body_route._read
+    plain = straight._read
 
     def noted(*arguments: Any) -> Any:
         body = plain(*arguments)
         seen.append(body is not None)
         return body
 
-    monkeypatch.setattr(body_route, "_read", noted)
+    monkeypatch.setattr(straight, "_read", noted)
     return seen
 
 

@@ -29,6 +29,7 @@ from app.schemas import (
 )
 from app.security import KeyedRoute
 from app.swap import Swapper
+from models.native.library import LIBRARY
 from models.text import MAX_CHARS
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -79,6 +80,7 @@ async def info(request: Request) -> Response:
             "version": request.app.version,
             "artifact": manifest,
             "query_runtime": engine.encoder.runtime,
+            "native": LIBRARY is not None,
             "limits": limits(),
             "cache": {
                 "memory_entries": state.settings.cache_entries,

@@ -16,6 +16,7 @@ from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
 from app.text_vectors import TextVectors, TextVectorsAnswer
 from app.user_state import UserState
 from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
+from models.native.candidates import CandidatesJson
 from models.profiles import NOTHING_KNOWN, Profile
 from models.recaller import Recalled, Sought, UserQuery, first, pool_size
 from models.text import is_cut
@@ -215,12 +216,15 @@ class RecallPipeline:
         clock.lap("rescore", start)
         return _Found(recalled, skipped=False, sought=pool.sought)
 
-    def _candidates(self, recalled: Recalled, with_fields: Sequence[str]) -> list[dict[str, Any]]:
-        artifact = self.engine.artifact
+    def _candidates(self, recalled: Recalled, with_fields: Sequence[str]) -> list[dict[str, Any]] | CandidatesJson:
+        artifact, relation = self.engine.artifact, recalled.relation_scores
+        if artifact.writer is not None and not with_fields:
+            scores = recalled.rows, recalled.scores, recalled.recall_scores
+            return artifact.writer.write(*scores, is_related=relation is not None)
         rows, item_ids = recalled.rows.tolist(), artifact.item_ids
-        recall_scores, relation = _rounded(recalled.recall_scores), recalled.relation_scores
+        recall_scores = _rounded(recalled.recall_scores)
         # What the order follows is one of the two.
-        scores = recall_scores if relation is None else _rounded(relation)
+        ordered = recall_scores if relation is None else _rounded(relation)
         candidates: list[dict[str, Any]] = [
             {
                 "id": item_ids[row],
@@ -228,7 +232,7 @@ class RecallPipeline:
                 "recall_score": recall_score,
                 "relation_score": None if relation is None else score,
             }
-            for row, score, recall_score in zip(rows, scores, recall_scores, strict=True)
+            for row, score, recall_score in zip(rows, ordered, recall_scores, strict=True)
         ]
         if with_fields:
             for candidate, row in zip(candidates, rows, strict=True):

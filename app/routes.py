@@ -29,6 +29,7 @@ from app.schemas import (
 )
 from app.security import KeyedRoute
 from app.swap import Swapper
+from models.native.candidates import CandidatesJson
 from models.native.library import LIBRARY
 from models.text import MAX_CHARS
 
@@ -162,7 +163,13 @@ def _redis(request: Request) -> RedisCache | None:
 
 
 def _json(body: Any) -> Response:  # noqa: ANN401  # whatever JSON has
-    return Response(orjson.dumps(body), media_type="application/json")
+    return Response(orjson.dumps(body, default=_fragment), media_type="application/json")
+
+
+def _fragment(value: object) -> orjson.Fragment:
+    if isinstance(value, CandidatesJson):
+        return orjson.Fragment(value.text)
+    raise TypeError(f"{type(value).__name__} has no JSON")
 
 
 def _count(answer: dict[str, Any]) -> None:

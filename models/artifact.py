@@ -20,6 +20,7 @@ from models.fused import FusedFacts
 from models.item_index import ItemIndex, load_index
 from models.learnt import LEARNT_FILES, TEXT_NEIGHBOUR_FILES, Learnt, load_learnt
 from models.manifest import FileFacts, Manifest, parse_manifest
+from models.native.candidates import CandidateWriter, candidate_writer
 from models.relation_head import RelationHead, load_head
 from models.types import JsonValue, Matrix, Vector
 
@@ -53,7 +54,10 @@ class ItemFields:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An opened artifact, read only; arrays are memory-mapped; `checked` are its files with their sha256."""
+    """An opened artifact, read only; arrays are memory-mapped; `checked` are its files with their sha256.
+
+    `writer` writes candidates, where there is a library for it.
+    """
 
     folder: Path
     manifest: Manifest
@@ -67,6 +71,7 @@ class Artifact:
     learnt: Learnt | None = None
     text_hashes: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 16), np.uint8))
     checked: Mapping[FileStamp, str] = field(default_factory=dict)
+    writer: CandidateWriter | None = None
 
     @property
     def item_vectors(self) -> Matrix:
@@ -242,4 +247,5 @@ def _load(folder: Path, manifest: Manifest) -> Artifact:
         ),
         learnt=learnt,
         text_hashes=hashes,
+        writer=candidate_writer(item_ids),
     )

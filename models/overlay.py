@@ -171,6 +171,7 @@ def lay_over(
     over = replace(
         artifact,
         item_ids=_Ids(artifact.item_ids, [item.id for item in items]),
+        writer=None if artifact.writer is None else artifact.writer.beside([item.id for item in items]),
         rows=ChainMap(own_rows, cast("dict[str, int]", artifact.rows)),  # nobody changes it
         fields=_Fields(artifact.fields, fields),
         embeddings=_stacked(artifact.embeddings, embeddings),

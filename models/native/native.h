@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum { MAX_HOPS = 4, N_FEATURES = 23 };
+enum { MAX_HOPS = 4, N_FEATURES = 23, CANDIDATE_BYTES = 220 };
 
 typedef struct {
     const float *weight, *bias; /* of several members one behind the other */
@@ -98,6 +98,13 @@ typedef struct {
     Affine inner, middle;
 } Head;
 
+/* Ids as JSON strings one after the other, and where each begins and the last ends; rows from n_base on are in `more`. */
+typedef struct {
+    int64_t n_base;
+    const char *base, *more;
+    const int64_t *base_starts, *more_starts;
+} Ids;
+
 void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
                          int64_t n, float *to);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
@@ -107,5 +114,7 @@ int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int
                       const uint8_t *eligible, int64_t *rows, float *scores);
 void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);
 void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
+int64_t recall_candidates(const Ids *ids, const int64_t *rows, const float *scores, const float *recall_scores,
+                          int is_related, int64_t n, char *text);
 
 #endif

@@ -58,27 +58,23 @@ static const float *vector_of(const Items *items, int64_t row) {
 
 static void by_history(const Known *known, const float *item, float *const f[], int64_t at) {
     int64_t n = known->n_read_history, d0 = known->d0, d1 = known->d1, d2 = known->d2;
-    float fade = 1, fades = 0, meaning = -INFINITY, faded = 0, behaviour = -INFINITY, tower = -INFINITY;
-    for (int64_t i = n - 1; i >= 0; i--) { /* newest first */
-        float m = dot(known->item_meaning + i * d0, item, d0);
-        float b = dot(known->item_behaviour + i * d1, item + d0, d1);
-        float t = dot(known->item_tower + i * d2, item + d0 + d1, d2);
-        if (i == n - 1) f[6][at] = m, f[9][at] = compress(b, STRETCH), f[11][at] = t;
-        meaning = fmaxf(meaning, m), behaviour = fmaxf(behaviour, b), tower = fmaxf(tower, t);
-        faded += fade * m, fades += fade, fade *= FADE;
-    }
+    float meaning[n], behaviour[n], tower[n], fade = 1, fades = 0, faded = 0;
+    dots(meaning, known->item_meaning, item, n, d0);
+    dots(behaviour, known->item_behaviour, item + d0, n, d1);
+    dots(tower, known->item_tower, item + d0 + d1, n, d2);
+    for (int64_t i = n - 1; i >= 0; i--, fade *= FADE) faded += fade * meaning[i], fades += fade;
     f[2][at] = compress(dot(known->behaviour, item + d0, d1), 1);
-    f[5][at] = meaning, f[7][at] = faded / fades, f[8][at] = compress(behaviour, STRETCH), f[10][at] = tower;
+    f[5][at] = largest(meaning, n), f[6][at] = meaning[n - 1], f[7][at] = faded / fades;
+    f[8][at] = compress(largest(behaviour, n), STRETCH), f[9][at] = compress(behaviour[n - 1], STRETCH);
+    f[10][at] = largest(tower, n), f[11][at] = tower[n - 1];
 }
 
 static void by_texts(const Known *known, const float *item, float *const f[], int64_t at, float alone) {
-    int64_t d0 = known->d0, d2 = known->d2;
-    float meaning = -INFINITY, tower = -INFINITY;
-    for (int64_t i = 0; i < known->n_read_texts; i++) {
-        if (!alone) meaning = fmaxf(meaning, dot(known->text_meaning + i * d0, item, d0));
-        tower = fmaxf(tower, dot(known->text_tower + i * d2, item + d0 + known->d1, d2));
-    }
-    f[15][at] = alone ? alone * f[1][at] : meaning, f[16][at] = tower;
+    int64_t n = known->n_read_texts;
+    float meaning[n], tower[n];
+    if (!alone) dots(meaning, known->text_meaning, item, n, known->d0);
+    dots(tower, known->text_tower, item + known->d0 + known->d1, n, known->d2);
+    f[15][at] = alone ? alone * f[1][at] : largest(meaning, n), f[16][at] = largest(tower, n);
 }
 
 static void beside_the_first(const Known *known, const int64_t *rows, const float *scores, int64_t n,

@@ -21,6 +21,25 @@ static inline void add(float *restrict sum, const float *restrict row, float wei
     for (int64_t i = 0; i < n; i++) sum[i] += weight * row[i];
 }
 
+/* to = rows times b, four at once: what is read of b serves all of them. */
+static inline void dots(float *restrict to, const float *restrict rows, const float *restrict b, int64_t n_rows,
+                        int64_t n) {
+    int64_t row = 0;
+    for (; row + 4 <= n_rows; row += 4) {
+        const float *r0 = rows + row * n, *r1 = r0 + n, *r2 = r1 + n, *r3 = r2 + n;
+        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (int64_t i = 0; i < n; i++) s0 += r0[i] * b[i], s1 += r1[i] * b[i], s2 += r2[i] * b[i], s3 += r3[i] * b[i];
+        to[row] = s0, to[row + 1] = s1, to[row + 2] = s2, to[row + 3] = s3;
+    }
+    for (; row < n_rows; row++) to[row] = dot(rows + row * n, b, n);
+}
+
+static inline float largest(const float *values, int64_t n) {
+    float top = values[0];
+    for (int64_t i = 1; i < n; i++) top = fmaxf(top, values[i]);
+    return top;
+}
+
 static inline float half_dot(const half *restrict a, const float *restrict b, int64_t n) {
     float sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (float)a[i] * b[i];

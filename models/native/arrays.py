@@ -47,18 +47,18 @@ class Kept:
     def __init__(self) -> None:
         self._arrays: list[NDArray[Any]] = []
 
-    def any(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
-        """Returns where values of their own kind begin."""
-        self._arrays.append(np.ascontiguousarray(values))
+    def any(self, values: NDArray[Any], kind: type[np.generic]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
+        """Returns where values begin, as the library reads them: a copy only where they aren't so already."""
+        self._arrays.append(np.ascontiguousarray(values, kind))
         return pointer(self._arrays[-1])
 
     def floats(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         """Returns where values begin."""
-        return self.any(floats(values))
+        return self.any(values, np.float32)
 
     def halves(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         """Returns where weights in half the bytes begin."""
-        return self.any(halves(values))
+        return self.any(values, np.float16)
 
     def fill(self, tensors: Mapping[str, NDArray[Any]], name: str, struct: Any) -> None:  # noqa: ANN401  # cffi's
         """Points a layer or an affine map at its tensors."""

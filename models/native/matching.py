@@ -21,6 +21,7 @@ from models.tower import HIDDEN, Tower
 from models.types import Matrix
 
 _MAX_HOPS = 4  # as native.h
+_LARGEST = 60_000  # nearly float16's
 
 
 class NativeMatching(FusedMatching):
@@ -70,7 +71,10 @@ class NativeMatching(FusedMatching):
 
 def native_matching(matching: FusedMatching) -> FusedMatching:
     """Returns the matching, compiled where there is a library for it."""
-    if LIBRARY is None or matching.side.tower.facts.hops > _MAX_HOPS:
+    side = matching.side
+    if LIBRARY is None or side.tower.facts.hops > _MAX_HOPS:
+        return matching
+    if any(np.abs(weights).max(initial=0) > _LARGEST for weights in (side.projection, *side.tower.tensors.values())):
         return matching
     return NativeMatching(matching.side, matching.weights, matching.covariances)
 

@@ -81,16 +81,16 @@ class _Catalogue:
     """
 
     def __init__(self, asked: Asked, items: Matrix) -> None:
-        known, kept, among = FFI.new("Known *"), Kept(), asked.alike.among
+        known, kept, near, among = FFI.new("Known *"), Kept(), asked.neighbours, asked.alike.among
         base, more = (items, items[:0]) if isinstance(items, np.ndarray) else items.stacked
         known.items.base, known.items.more = kept.floats(base), kept.floats(more)
         known.items.n_base, known.items.stride = base.shape
         known.d0, known.d1, known.d2 = (
             part.shape[1] for part in (asked.parts.zero_shot, asked.parts.behaviour, asked.parts.tower)
         )
-        known.n_fitted, known.n_near = asked.neighbours.rows.shape
-        known.near, known.near_cosines = kept.any(asked.neighbours.rows), kept.floats(asked.neighbours.cosines)
-        known.starts, known.consumed = kept.any(among.starts), kept.any(among.items)
+        known.n_fitted, known.n_near = near.rows.shape
+        known.near, known.near_cosines = kept.any(near.rows, np.int32), kept.floats(near.cosines)
+        known.starts, known.consumed = kept.any(among.starts, np.int64), kept.any(among.items, np.int32)
         self.items, self._known, self._kept = items, known, kept
 
     def features(self, asked: Asked, rows: Rows, scores: Vector) -> Matrix:

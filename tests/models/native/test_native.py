@@ -94,6 +94,12 @@ def test_a_tower_of_more_hops_than_it_knows_stays_numpys() -> None:
     assert isinstance(native_matching(plain), NativeMatching)
 
 
+def test_weights_that_float16_cannot_hold_stay_numpys() -> None:
+    plain = matching()
+    large = replace(plain, side=replace(plain.side, projection=plain.side.projection * np.float32(1e6)))
+    assert native_matching(large) is large
+
+
 @pytest.mark.parametrize("n", [1, 40, 300])
 def test_it_finds_the_nearest_as_numpy_does(n: int) -> None:
     rows = random(1, n, 8)

@@ -17,7 +17,8 @@ ARG PIP_FIND_LINKS=
 RUN pip install --quiet -c requirements.lock .
 COPY models models
 COPY app app
-RUN pip install --quiet --no-deps --force-reinstall .
+RUN pip install --quiet --no-deps --force-reinstall . \
+    && cd / && python -c "from models.native.library import PROBLEM; assert not PROBLEM, PROBLEM"
 
 FROM base AS service
 COPY --from=install-service /opt/venv /opt/venv

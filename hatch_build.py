@@ -2,6 +2,7 @@
 
 import os
 import platform
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ class NativeLibrary(BuildHookInterface):  # type: ignore[type-arg]  # hatchling'
         sources = sorted(folder.glob("*.c"))
         if self.target_name != "wheel" or not sources:
             return
+        (folder / LIBRARY).unlink(missing_ok=True)  # one of other sources is worse than none
         try:
             compile_library(sources, folder / LIBRARY)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -39,21 +41,12 @@ class NativeLibrary(BuildHookInterface):  # type: ignore[type-arg]  # hatchling'
 
 def compile_library(sources: list[Path], library: Path) -> None:
     """Compiles for any machine of this kind, not only for this one: images are run elsewhere."""
+    digest = runpy.run_path(str(library.with_name("digest.py")))["digest"](library.parent)
     cpu = "x86_64_v3" if platform.machine().lower() in ("x86_64", "amd64") else "baseline"
     with tempfile.TemporaryDirectory() as cache:
+        compiler = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-mcpu={cpu}", f'-DRECALL_SOURCES="{digest}"']
         subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "ziglang",
-                "cc",
-                *FLAGS,
-                f"-mcpu={cpu}",
-                "-o",
-                str(library),
-                *map(str, sources),
-                "-lm",
-            ],
+            [*compiler, "-o", str(library), *map(str, sources), "-lm"],
             check=True,
             env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
         )

@@ -11,6 +11,7 @@ from models.artifact import ENCODER, Artifact, check_probe
 from models.artifact_store import ArtifactStore
 from models.encoder import Encoder, EncoderLoader, load_encoder
 from models.manifest import FileFacts, Manifest
+from models.native.library import PROBLEM
 from models.query_encoder import open_query_encoder
 from models.recaller import Recaller, UserQuery
 
@@ -93,6 +94,8 @@ def warm_engine(
     encoder = beside.encoder if beside and kept else open_query_encoder(artifact, threads=threads, load=load)
     engine = Engine(artifact, encoder, Recaller(artifact))
     cosine = engine.check()
+    if PROBLEM is not None:
+        _log.warning("native_library_missing", effect="requests take longer", reason=PROBLEM)
     _log.info(
         "artifact_opened",
         artifact_id=engine.artifact_id,

@@ -90,7 +90,7 @@ class RecallPipeline:
         self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
 
     async def recall(self, request: RecallRequest, request_id: str, *, by_itself: bool = True) -> dict[str, Any]:
-        """Returns the answer in the form of `RecallAnswer`.
+        """Returns the answer in the form of `RecallAnswer`, its candidates perhaps as text already.
 
         Args:
             request: What is asked.

@@ -7,7 +7,7 @@ so that every part's inner products have the deviation `weight` over the catalog
 covariance of the items' part. Numpy only; how the parts are fitted is `models.training`'s business.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -215,6 +215,10 @@ class FusedMatching:
     def facts(self) -> FusedFacts:
         """Its description for the manifest."""
         return FusedFacts(decay=self.side.decay, weights=self.weights, tower=self.side.tower.facts)
+
+    def beside(self, side: UserSide) -> "FusedMatching":
+        """Returns the matching over a side of the same tower and projection, such as one with more items."""
+        return replace(self, side=side)
 
     def ask(self, user: KnownUser) -> Asked | None:
         """Returns the user's vector and what it is made of, or None where neither text nor history says anything."""

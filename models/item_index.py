@@ -25,8 +25,7 @@ _SCAN_BELOW_SHARE = 0.1
 # the chosen are more than a share of the items, gathering their vectors takes as long as scanning all.
 _SPARE_SHARE, _LEAST_SPARE = 0.4, 150
 _REFINE_BELOW_SHARE = 0.25
-# Reading so much takes about half a millisecond, no more than handing a search to another thread and back does where
-# the threads share an interpreter's lock.
+# Scanning so much takes half a millisecond at most, no more than handing a search to another thread and back does.
 _QUICK_BYTES = 16_000_000
 
 

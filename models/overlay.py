@@ -193,8 +193,9 @@ def _learnt_over(learnt: Learnt, texts: Matrix) -> tuple[Learnt, Matrix]:
         zero_shot_items=_stacked(side.zero_shot_items, parts.zero_shot),
         tower_items=_stacked(side.tower_items, parts.tower),
     )
-    matching = replace(learnt.matching, side=side)
-    return replace(learnt, matching=matching, item_vectors=_stacked(learnt.item_vectors, vectors)), vectors
+    return replace(
+        learnt, matching=learnt.matching.beside(side), item_vectors=_stacked(learnt.item_vectors, vectors)
+    ), vectors
 
 
 def _head_over(head: RelationHead, inherited: Sequence[int]) -> RelationHead:

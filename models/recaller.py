@@ -11,8 +11,8 @@ import numpy as np
 from models.artifact import Artifact
 from models.fused import Asked, KnownUser
 from models.matching import DecayedMean, UserEmbeddings
-from models.native.rescore import falling, feature_scorer
-from models.relation_head import FeatureHead
+from models.native.rescore import feature_scorer
+from models.relation_head import FeatureHead, falling
 from models.types import Mask, Matrix, Rows, Vector
 
 Fallback = Literal["popular", "centre"]

@@ -81,6 +81,11 @@ class FeatureHead:
 RelationHead: TypeAlias = HadamardHead | FeatureHead
 
 
+def falling(scores: Vector) -> Rows:
+    """Returns the places of scores in their falling order, equal ones by place, shape `(n,)`."""
+    return np.argsort(-scores, kind="stable")
+
+
 def save_head(head: RelationHead, path: Path) -> None:
     """Writes the parameters as safetensors."""
     tensors = {"theta": head.theta, "bias": head.bias} if isinstance(head, HadamardHead) else head.tensors

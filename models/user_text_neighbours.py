@@ -1,4 +1,4 @@
-"""Users who wrote alike, and what they consumed: for texts what `models.neighbours` is for items. Numpy only."""
+"""Users who wrote alike, and what they consumed: for texts what `models.neighbours` is for items."""
 
 from dataclasses import dataclass
 

@@ -14,3 +14,4 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "installing into .venv (a few minutes the first time)" >&2
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[builder,dev]'
+.venv/bin/python -c 'from models.native.library import PROBLEM; PROBLEM and print("warning: requests take longer:", PROBLEM)' >&2

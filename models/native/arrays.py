@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from models.native.library import FFI, LIBRARY
 from models.types import Matrix, Rows, Vector
 
+_PIECE = 4096
+_NEAR_ZERO = 1e-30
 _KINDS = {
     np.dtype(kind): FFI.typeof(f"{name}[]")
     for kind, name in (
@@ -26,7 +28,8 @@ def pointer(array: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have
     """Returns where an array begins whose rows lie one after the other; a struct that it is put into doesn't keep it.
 
     Raises:
-        BufferError: The array's rows lie apart, or the other way round.
+        KeyError: No function of the library reads values of that type.
+        ValueError: The array's rows lie apart.
     """
     return FFI.from_buffer(_KINDS[array.dtype], array)
 
@@ -74,10 +77,14 @@ class Rounded:
     """
 
     def __init__(self, rows: Matrix) -> None:
-        factors = np.abs(rows).max(axis=1, initial=0) / 127
-        factors[factors == 0] = 1
-        self._factors = floats(factors)
-        self._rows = np.rint(rows / self._factors[:, None]).astype(np.int8)
+        self._factors: NDArray[np.float32] = np.empty(len(rows), np.float32)
+        self._rows: NDArray[np.int8] = np.empty(rows.shape, np.int8)
+        for start in range(0, len(rows), _PIECE):  # many rows at once would be in memory three times
+            piece = rows[start : start + _PIECE]
+            top = np.abs(piece).max(axis=1, initial=0)
+            factors = np.where(top > _NEAR_ZERO, top / 127, 1).astype(np.float32)
+            self._factors[start : start + _PIECE] = factors
+            self._rows[start : start + _PIECE] = np.rint(piece / factors[:, None])
 
     def fill(self, struct: Any) -> None:  # noqa: ANN401  # cffi's structs have no type
         """Points a struct of the library at them."""
@@ -93,7 +100,7 @@ def weighted_sum(table: Matrix, rows: Rows, weights: Vector) -> Vector:
         rows: Shape `(m,)`.
         weights: Float32, shape `(m,)`.
     """
-    if LIBRARY is None or table.strides[1] != table.itemsize:
+    if LIBRARY is None or table.dtype != np.float32 or table.strides[1] != table.itemsize:
         summed: Vector = weights @ table[rows]
         return summed
     found = np.empty(table.shape[1], np.float32)

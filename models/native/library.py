@@ -3,29 +3,35 @@
 `hatch_build.py` compiles it when the project is installed. Without it numpy does the same, slower.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import cffi
 
 from models import cpu
+from models.native.digest import digest
 
-_log = logging.getLogger(__name__)
 FILE = Path(__file__).with_name("native.so")
 FFI = cffi.FFI()
 _HEADER = FILE.with_name("native.h").read_text(encoding="utf-8")
 FFI.cdef("\n".join(line for line in _HEADER.splitlines() if not line.startswith("#")))
 
 
-def _open() -> Any:  # noqa: ANN401  # cffi's libraries have no type
-    if not FILE.exists():
-        _log.warning("%s isn't there, so requests take longer; install the project again to compile it", FILE)
-    elif not cpu.has_wide_vectors():
-        _log.warning("this CPU is too old for %s, so requests take longer", FILE.name)
-    else:
-        return FFI.dlopen(str(FILE))
-    return None
+def open_library(file: Path) -> tuple[Any, str | None]:
+    """Returns the library, or None and why it isn't used."""
+    if not file.exists():
+        return None, f"{file} isn't there; install the project again to compile it"
+    if not cpu.has_wide_vectors():
+        return None, f"this CPU is too old for {file.name}"
+    library = FFI.dlopen(str(file))
+    try:
+        of = FFI.string(library.recall_sources()).decode()
+    except AttributeError:  # older than that question
+        of = "unknown"
+    if of != (own := digest(file.parent)):
+        return None, f"{file} was compiled from other sources ({of}, here {own}); install the project again"
+    return library, None
 
 
-LIBRARY = _open()
+LIBRARY, PROBLEM = open_library(FILE)
+"""The library; or None, and why."""

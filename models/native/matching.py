@@ -20,7 +20,6 @@ from models.native.library import FFI, LIBRARY
 from models.tower import HIDDEN, Tower
 from models.types import Matrix
 
-_MAX_HOPS = 4  # as native.h
 _LARGEST = 60_000  # nearly float16's
 
 
@@ -44,6 +43,14 @@ class NativeMatching(FusedMatching):
         _fill_tower(native.tower, side.tower, kept)
         object.__setattr__(self, "_native", native)
         object.__setattr__(self, "_kept", kept)
+
+    def beside(self, side: UserSide) -> FusedMatching:
+        """Returns the matching over another side; what was made ready of tower and projection is shared."""
+        other = object.__new__(NativeMatching)
+        FusedMatching.__init__(other, side, self.weights, self.covariances)
+        for name in ("_native", "_kept"):
+            object.__setattr__(other, name, getattr(self, name))
+        return other
 
     def ask(self, user: KnownUser) -> Asked | None:
         """Returns the user's vector and what it is made of, or None where neither text nor history says anything."""
@@ -72,7 +79,7 @@ class NativeMatching(FusedMatching):
 def native_matching(matching: FusedMatching) -> FusedMatching:
     """Returns the matching, compiled where there is a library for it."""
     side = matching.side
-    if LIBRARY is None or side.tower.facts.hops > _MAX_HOPS:
+    if LIBRARY is None or side.tower.facts.hops > LIBRARY.MAX_HOPS:
         return matching
     if any(np.abs(weights).max(initial=0) > _LARGEST for weights in (side.projection, *side.tower.tensors.values())):
         return matching

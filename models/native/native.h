@@ -105,6 +105,7 @@ typedef struct {
     const int64_t *base_starts, *more_starts;
 } Ids;
 
+const char *recall_sources(void);
 void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
                          int64_t n, float *to);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);

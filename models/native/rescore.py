@@ -8,7 +8,7 @@ from models.fused import Asked
 from models.native.arrays import Kept, floats, pointer
 from models.native.library import FFI, LIBRARY
 from models.relation_features import N_FEATURES, NEWEST, relation_features
-from models.relation_head import HIDDEN, FeatureHead
+from models.relation_head import HIDDEN, FeatureHead, falling
 from models.types import Matrix, Rows, Vector
 
 
@@ -38,11 +38,6 @@ def feature_scorer(head: FeatureHead) -> Scorer:
     return score
 
 
-def falling(scores: Vector) -> Rows:
-    """Returns the places of scores in their falling order, equal ones by place, shape `(n,)`."""
-    return np.argsort(-scores, kind="stable")
-
-
 class NativeHead:
     """Scores pools as `relation_features` and a head do, sooner.
 
@@ -59,20 +54,20 @@ class NativeHead:
         kept.fill(tensors, "inner", native.inner)
         kept.fill(tensors, "middle", native.middle)
         self._native, self._kept = native, kept
-        self._catalogue: _Catalogue | None = None
+        self._catalogue: Catalogue | None = None
 
     def __call__(self, asked: Asked, items: Matrix, *, rows: Rows, scores: Vector) -> tuple[Vector, Rows]:
         """Returns relation scores and their falling order; as `Scorer`."""
         catalogue = self._catalogue
         if catalogue is None or catalogue.items is not items:
-            catalogue = self._catalogue = _Catalogue(asked, items)
+            catalogue = self._catalogue = Catalogue(asked, items)
         features = catalogue.features(asked, rows, scores)
         relation, order = np.empty(len(rows), np.float32), np.empty(len(rows), np.int32)
         LIBRARY.recall_head(self._native, pointer(features), len(rows), pointer(relation), pointer(order))
         return relation, order.astype(np.int64)
 
 
-class _Catalogue:
+class Catalogue:
     """What is the same for every user of an artifact, as the library reads it.
 
     Args:
@@ -111,8 +106,3 @@ class _Catalogue:
         found = np.zeros((N_FEATURES, len(rows)), np.float32)
         LIBRARY.recall_features(known, pointer(rows), pointer(scores), len(rows), pointer(found))
         return found
-
-
-def native_features(asked: Asked, items: Matrix, *, rows: Rows, scores: Vector) -> Matrix:
-    """Returns what `relation_features` does, computed by the library."""
-    return _Catalogue(asked, items).features(asked, rows, scores).T

@@ -1,19 +1,22 @@
 """The compiled library against numpy, which is the oracle: every function, on what a request may bring."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import cpu
 from models.fused import FusedMatching, KnownUser
 from models.item_index import build_index, n_compared
 from models.native import arrays, rescore, search
 from models.native.arrays import weighted_sum
-from models.native.library import FILE, LIBRARY
+from models.native.library import FILE, LIBRARY, PROBLEM, open_library
 from models.native.matching import NativeMatching, native_matching
-from models.native.rescore import NativeHead, feature_scorer, native_features
+from models.native.rescore import Catalogue, NativeHead, feature_scorer
 from models.native.search import NativeSearch, native_nearest, native_search
 from models.neighbours import Neighbours
 from models.overlay import LiveItem, lay_over
@@ -61,7 +64,32 @@ def head(seed: int = 30, n_features: int = N_FEATURES) -> FeatureHead:
 
 
 def test_this_installation_compiled_it() -> None:
-    assert LIBRARY is not None, f"{FILE} isn't there, or this CPU is too old for it"
+    assert LIBRARY is not None, PROBLEM
+    assert LIBRARY.N_FEATURES == N_FEATURES
+
+
+def test_a_library_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pull, say: its structs may be others."""
+    for path in FILE.parent.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    assert open_library(tmp_path / FILE.name)[1] is None
+    with (tmp_path / "search.c").open("a") as source:
+        source.write("/* more */")
+    library, problem = open_library(tmp_path / FILE.name)
+    assert library is None
+    assert "other sources" in str(problem)
+    monkeypatch.setattr(cpu, "has_wide_vectors", lambda: False)
+    assert "too old" in str(open_library(FILE)[1])
+    assert "isn't there" in str(open_library(tmp_path / "none.so")[1])
+
+
+def test_live_items_share_what_was_made_ready() -> None:
+    native = native_matching(matching())
+    other = native.beside(replace(native.side, decay=0.25))
+    assert isinstance(other, NativeMatching)
+    assert other._native is native._native  # type: ignore[attr-defined]
+    assert (other.side.decay, native.side.decay) == (0.25, 0.5)
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -170,7 +198,7 @@ def test_it_sees_of_candidates_what_numpy_sees(known: KnownUser, n: int) -> None
     rows = np.random.default_rng(n).permutation(N_ITEMS)[:n]
     scores = np.sort(random(5, n))[::-1].copy()
     expected = relation_features(asked, model.item_vectors, rows=rows, scores=scores)
-    found = native_features(asked, model.item_vectors, rows=rows, scores=scores)
+    found = Catalogue(asked, model.item_vectors).features(asked, rows, scores).T
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -184,7 +212,7 @@ def test_it_sees_live_items_too() -> None:
     assert asked is not None
     rows, scores = np.array([N_ITEMS, 5, N_ITEMS + 1, 3]), np.array([4.0, 3, 2, 1], np.float32)
     expected = relation_features(asked, over.item_vectors, rows=rows, scores=scores)
-    found = native_features(asked, over.item_vectors, rows=rows, scores=scores)
+    found = Catalogue(asked, over.item_vectors).features(asked, rows, scores).T
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -4,7 +4,7 @@ import os
 
 
 def spinning_hurts(load: float, cores: int) -> bool:
-    """Says whether so much other work waits for these cores that threads which spin take them from it and themselves."""
+    """Says whether so much else is at work that threads which spin take the cores from it and from each other."""
     return load >= cores / 2
 
 

@@ -22,7 +22,8 @@ def test_it_hurts_where_half_of_the_cores_are_busy(load: float, cores: int, hurt
 def test_waiting_threads_sleep_on_a_busy_machine_unless_somebody_decided_otherwise(
     load: float, given: str, expected: str
 ) -> None:
-    code = f"import os; os.getloadavg = lambda: ({load}, 0, 0)\nimport index_builder; print(os.environ.get('OMP_WAIT_POLICY'))"
+    code = f"import os; os.getloadavg = lambda: ({load}, 0, 0)\n"
+    code += "import index_builder; print(os.environ.get('OMP_WAIT_POLICY'))"
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     if given:
         environment["OMP_WAIT_POLICY"] = given

@@ -18,7 +18,7 @@ RUN pip install --quiet -c requirements.lock .
 COPY models models
 COPY app app
 RUN pip install --quiet --no-deps --force-reinstall . \
-    && cd / && python -c "from models.native.library import PROBLEM; assert not PROBLEM, PROBLEM"
+    && cd / && python -c "from models.native.library import FILE; assert FILE.exists(), f'no {FILE} was compiled'"
 
 FROM base AS service
 COPY --from=install-service /opt/venv /opt/venv
@@ -36,7 +36,8 @@ ARG PIP_FIND_LINKS=
 RUN pip install --quiet -c requirements.lock '.[builder]'
 COPY models models
 COPY index_builder index_builder
-RUN pip install --quiet --no-deps --force-reinstall .
+RUN pip install --quiet --no-deps --force-reinstall . \
+    && cd / && python -c "from models.native.library import FILE; assert FILE.exists(), f'no {FILE} was compiled'"
 
 FROM base AS builder
 COPY --from=install-builder /opt/venv /opt/venv

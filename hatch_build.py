@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = "native.so"
@@ -20,7 +21,7 @@ FLAGS = (
 )
 
 
-class NativeLibrary(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's own examples leave it so
+class NativeLibrary(BuildHookInterface[BuilderConfig]):
     """Adds the library to wheels; leaves it beside its sources, where an editable install finds it."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.load import Target
 from models.errors import RecallError
+from models.native.library import LIBRARY
 
 _START_SECONDS = 180
 _STOP_SECONDS = 10
@@ -58,7 +59,9 @@ def recall_service(artifacts: Path, settings: Mapping[str, str] | None = None) -
     # Settings of whoever runs the benchmark would change what is measured.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RECALL_")}
     environment |= {"RECALL_ARTIFACTS": str(artifacts.resolve()), "RECALL_PORT": str(port), **(settings or {})}
-    with running(["app"], port, ready="/readyz", environment=environment) as server:
+    # Where this process is without the compiled library, so is the service.
+    module = ["app"] if LIBRARY is not None else ["benchmarks.without_library", "app"]
+    with running(module, port, ready="/readyz", environment=environment) as server:
         yield server
 
 

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.stages` runs the stages one by one in this process, then asks a service, cache cold and warm, and
 an empty route for what the processes use a request: what is left of a cached request after its stages is HTTP and the
-service itself. CPU time is what a request costs whatever else the machine does.
+service itself. CPU time is what a request costs whatever else the machine does. `python -m benchmarks.without_library
+benchmarks.stages` does the same where numpy does what is compiled.
 """
 
 import os
@@ -28,6 +29,7 @@ from benchmarks.texts import item_words, unique_texts
 from models.artifact import Artifact, open_artifact
 from models.artifact_store import ArtifactStore
 from models.encoder import Encoder
+from models.native.library import LIBRARY
 from models.query_encoder import open_query_encoder
 from models.recaller import Recaller, UserQuery, pool_size
 
@@ -67,6 +69,7 @@ def main(artifacts: Annotated[Path, typer.Option(metavar="DIR", help="Artifacts 
             "an empty FastAPI route": _cpu_of(empty, islice(cycle(warm), _REQUESTS)),
         }
     print(f"{machine}; load {machine.load:.1f}; commit {machine.commit}; {machine.date}")
+    print("compiled" if LIBRARY is not None else "numpy alone")
     print(f"artifact {folder.name}: {artifact.manifest.index.n_items} items, D = {artifact.manifest.index.dim}")
     print("| stage | CPU µs |\n|---|---|")
     for stage, seconds in {**{name: median(taken) for name, taken in laps.seconds.items()}, **whole}.items():

@@ -1,4 +1,5 @@
-/* Small pieces that the other files share: products, order, selection. Scores are finite; see `best` for others. */
+/* Small pieces that the other files share: products, order, selection. None of them knows what is
+   no number: recall_search turns such queries away. */
 #ifndef RECALL_VECTORS_H
 #define RECALL_VECTORS_H
 

@@ -217,7 +217,7 @@ class FusedMatching:
         return FusedFacts(decay=self.side.decay, weights=self.weights, tower=self.side.tower.facts)
 
     def beside(self, side: UserSide) -> "FusedMatching":
-        """Returns the matching over a side of the same tower and projection, such as one with more items."""
+        """Returns the matching over a side of the same tower, projection and decay, such as one with more items."""
         return replace(self, side=side)
 
     def ask(self, user: KnownUser) -> Asked | None:

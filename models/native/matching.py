@@ -45,7 +45,7 @@ class NativeMatching(FusedMatching):
         object.__setattr__(self, "_kept", kept)
 
     def beside(self, side: UserSide) -> FusedMatching:
-        """Returns the matching over another side; what was made ready of tower and projection is shared."""
+        """Returns the matching over a side of the same tower, projection and decay; what is ready is shared."""
         other = object.__new__(NativeMatching)
         FusedMatching.__init__(other, side, self.weights, self.covariances)
         for name in ("_native", "_kept"):
@@ -57,6 +57,8 @@ class NativeMatching(FusedMatching):
         side, native = self.side, self._native
         texts, weights = floats(user.texts), floats(user.weights)
         n, h, (d0, d1, d2) = len(texts), len(weights), (native.d0, native.d1, native.d2)
+        if n and texts.shape[1] != (needed := native.tower.text_dim + d2 + 1):  # it would read past their end
+            raise ValueError(f"texts have {texts.shape[1]} columns, the matching reads {needed}")
         meaning, behaviour, outputs = side.consumed(user.history)
         items = floats(meaning), floats(behaviour), floats(outputs)
         of_texts = np.empty((n, d0), np.float32), np.empty((n, d2), np.float32)

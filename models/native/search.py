@@ -32,6 +32,8 @@ class NativeSearch:
             n_compared: How many are compared by their whole vectors; at most the eligible items.
             eligible: Which rows may be returned, shape `(n_items,)`; None means all.
         """
+        if query.shape != (self._native.dim,):  # it would be read past its end
+            raise ValueError(f"the query has shape {query.shape}, the index dim {self._native.dim}")
         query, rows, scores = floats(query), np.empty(k, np.int64), np.empty(k, np.float32)
         mask = FFI.NULL if eligible is None else pointer(np.ascontiguousarray(eligible))
         to = (pointer(rows), pointer(scores))
@@ -63,6 +65,8 @@ class NativeNearest:
             asked: Shape `(d,)`.
             k: At most so many.
         """
+        if asked.shape != self._rows.shape[1:]:
+            raise ValueError(f"what is asked has shape {asked.shape}, the rows {self._rows.shape}")
         asked, found, cosines = floats(asked), np.empty(k, np.int64), np.empty(k, np.float32)
         to = (pointer(found), pointer(cosines))
         n = LIBRARY.recall_nearest(self._native, pointer(self._rows), pointer(asked), k, *to)

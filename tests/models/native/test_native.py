@@ -26,7 +26,7 @@ from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
 from models.user_text_neighbours import UserTextNeighbours
 from tests.artifacts import memory_artifact
-from tests.models.test_fused import DIM, N_ITEMS, learnt, random, user
+from tests.models.test_fused import DIM, N_ITEMS, TOWER, learnt, random, user
 
 # Its weights are float16.
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
@@ -85,11 +85,29 @@ def test_a_library_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pyt
 
 
 def test_live_items_share_what_was_made_ready() -> None:
-    native = native_matching(matching())
-    other = native.beside(replace(native.side, decay=0.25))
+    native, plain = native_matching(matching()), matching()
+    more = replace(plain.side, tower_items=random(50, N_ITEMS + 1, TOWER))
+    other = native.beside(more)
+    assert isinstance(native, NativeMatching)
     assert isinstance(other, NativeMatching)
-    assert other._native is native._native  # type: ignore[attr-defined]
-    assert (other.side.decay, native.side.decay) == (0.25, 0.5)
+    assert other._native is native._native
+    found, expected = other.ask(user(1, [3])), plain.beside(more).ask(user(1, [3]))
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_allclose(found.vector, expected.vector, **CLOSE)
+
+
+def test_what_is_too_short_is_refused_and_not_read_past_its_end() -> None:
+    short = KnownUser(random(1, 1, 3), np.empty(0, np.int64), np.empty(0, np.float32))
+    nearest = native_nearest(random(1, 5, 8))
+    assert nearest is not None
+    for ask in (
+        lambda: native_matching(matching()).ask(short),
+        lambda: _search(500)[0].search(random(1, 7), 1, 1, None),
+        lambda: nearest.nearest(random(1, 7), 1),
+    ):
+        with pytest.raises(ValueError, match=r"columns|shape"):
+            ask()
 
 
 @pytest.mark.parametrize("members", [1, 2])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.native.arrays import weighted_sum
 from models.types import Matrix, Rows, Vector
 
 # Hiragana, katakana, CJK ideographs, hangul: written without blanks, so pairs of neighbours stand for words.
@@ -63,8 +62,7 @@ class Lexicon:
 
     def _vector(self, found: Sequence[str]) -> Vector:
         columns, weights = self._weigh(found)
-        loaded = _unit(weighted_sum(self.loadings, columns, weights))
-        return np.concatenate([loaded, weighted_sum(self.words, columns, weights)])
+        return np.concatenate([_unit(weights @ self.loadings[columns]), weights @ self.words[columns]])
 
     def vectors(self, texts: Sequence[str]) -> Matrix:
         """Returns the vectors of clean texts, shape `(n, dim + tower_dim)`."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.library import FFI, LIBRARY
-from models.types import Matrix, Rows, Vector
+from models.native.library import FFI
+from models.types import Matrix
 
 _PIECE = 4096
 _NEAR_ZERO = 1e-30
@@ -90,21 +90,3 @@ class Rounded:
         """Points a struct of the library at them."""
         struct.n, struct.width = self._rows.shape
         struct.rows, struct.factors = pointer(self._rows), pointer(self._factors)
-
-
-def weighted_sum(table: Matrix, rows: Rows, weights: Vector) -> Vector:
-    """Returns the sum of some rows of a table, each by its weight, shape `(width,)`.
-
-    Args:
-        table: Float32, shape `(n, width)`; its rows may lie apart.
-        rows: Shape `(m,)`.
-        weights: Float32, shape `(m,)`.
-    """
-    if LIBRARY is None or table.dtype != np.float32 or table.strides[1] != table.itemsize:
-        summed: Vector = weights @ table[rows]
-        return summed
-    found = np.empty(table.shape[1], np.float32)
-    begin = FFI.cast("float *", table.__array_interface__["data"][0])  # its rows may lie apart
-    read = (begin, table.strides[0] // table.itemsize, len(found), pointer(rows))
-    LIBRARY.recall_weighted_sum(*read, pointer(weights), len(rows), pointer(found))
-    return found

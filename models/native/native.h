@@ -106,8 +106,6 @@ typedef struct {
 } Ids;
 
 const char *recall_sources(void);
-void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
-                         int64_t n, float *to);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
 int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
                        float *cosines);

@@ -2,13 +2,6 @@
 #include "native.h"
 #include "vectors.h"
 
-/* to = weighted sum of some rows */
-void recall_weighted_sum(const float *table, int64_t stride, int64_t width, const int64_t *rows, const float *weights,
-                         int64_t n, float *to) {
-    memset(to, 0, width * sizeof *to);
-    for (int64_t i = 0; i < n; i++) add(to, table + rows[i] * stride, weights[i], width);
-}
-
 /* Where a query is not 0: what lies between needn't be read. */
 typedef struct {
     int64_t start, size;

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from models import cpu
 from models.fused import FusedMatching, KnownUser
 from models.item_index import build_index, n_compared
-from models.native import arrays, rescore, search
-from models.native.arrays import weighted_sum
+from models.native import rescore, search
 from models.native.library import FILE, LIBRARY, PROBLEM, open_library
 from models.native.matching import NativeMatching, native_matching
 from models.native.rescore import Catalogue, NativeHead, feature_scorer
@@ -264,12 +263,3 @@ def test_a_reduced_index_searches_without_it_as_with_it(monkeypatch: pytest.Monk
     monkeypatch.setattr(search, "LIBRARY", None)
     plain = build_index(vectors, "reduced", params={"rank": 20}).search(query, 50)
     assert len(set(compiled[0].tolist()) & set(plain[0].tolist())) >= 48
-
-
-@pytest.mark.parametrize("library", [True, False])
-def test_sums_of_rows_are_weighted(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not library:
-        monkeypatch.setattr(arrays, "LIBRARY", None)
-    table, rows, weights = random(8, 9, 7)[:, 2:5], np.array([8, 0, 8]), np.array([1, 2, 0.5], np.float32)
-    np.testing.assert_allclose(weighted_sum(table, rows, weights), weights @ table[rows], rtol=1e-5, atol=1e-6)
-    assert not weighted_sum(table, rows[:0], weights[:0]).any()

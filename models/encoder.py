@@ -16,13 +16,20 @@ from models.text import TextRecipe
 from models.types import Matrix, Vector
 
 QueryRuntime = Literal[
-    "openvino-f32", "openvino-bf16", "openvino-int8-weights", "openvino-int8", "torch-f32", "torch-f16"
+    "native-int8",
+    "openvino-f32",
+    "openvino-bf16",
+    "openvino-int8-weights",
+    "openvino-int8",
+    "torch-f32",
+    "torch-f16",
 ]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 # What the probe's cosine may be where a runtime computes with fewer digits than the reference: less than any text
 # lost when these runtimes were measured, far more than another encoder, prompt or pooling would leave.
 PROBE_COSINES: Mapping[QueryRuntime, float] = {
+    "native-int8": 0.98,
     "openvino-bf16": 0.998,
     "openvino-int8-weights": 0.98,
     "openvino-int8": 0.96,
@@ -108,11 +115,15 @@ def load_encoder(folder: Path, facts: EncoderFacts, threads: int) -> Encoder:
         EncoderError: The files can't be loaded, the runtime isn't installed, or this machine can't run it.
     """
     try:
+        if facts.query_runtime.startswith("native"):
+            from models.native.encoder import NativeEncoder
+
+            return NativeEncoder(folder, facts, threads)
         if facts.query_runtime.startswith("torch"):
             from models.encoder_torch import query_encoder  # torch is heavy, and absent from a CPU service
 
             return query_encoder(folder, facts)
-        from models.encoder_openvino import OpenVINOEncoder  # the mirror case: no OpenVINO needed on a GPU
+        from models.encoder_openvino import OpenVINOEncoder  # large, too, and needed for these runtimes alone
     except ImportError as error:
         raise EncoderError(f"{facts.query_runtime} isn't installed here ({error}); install it") from error
     return OpenVINOEncoder(folder, facts, threads)

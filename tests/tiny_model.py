@@ -5,7 +5,7 @@ import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from index_builder.config import EncoderConfig
 from index_builder.demo import small_catalogue_folder
@@ -61,6 +61,10 @@ def write_tiny_model(
     include_prompt: bool = True,
     initializer_range: float = 0.5,
     seed: int = 0,
+    kind: Literal["bert", "xlm-roberta"] = "bert",
+    heads: int = 2,
+    activation: str = "gelu",
+    pooling_mode: str = "mean",
 ) -> Path:
     """Writes a model of about 200 kB into `folder` and returns it.
 
@@ -69,24 +73,28 @@ def write_tiny_model(
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
     parts = folder.with_name(f"{folder.name}.parts")
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
-    config = BertConfig(
+    config_of, model_of = (BertConfig, BertModel) if kind == "bert" else (XLMRobertaConfig, XLMRobertaModel)
+    config = config_of(
         vocab_size=len(tokenizer),
         hidden_size=dim,
         num_hidden_layers=2,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         intermediate_size=2 * dim,
-        max_position_embeddings=MAX_POSITIONS,
+        max_position_embeddings=MAX_POSITIONS + (kind != "bert"),  # RoBERTa's first is padding's
         initializer_range=initializer_range,
+        hidden_act=activation,
+        pad_token_id=tokenizer.pad_token_id,
+        type_vocab_size=2,
     )
-    BertModel(config).save_pretrained(parts)
+    model_of(config).save_pretrained(parts)
     tokenizer.save_pretrained(parts)
     transformer = Transformer(str(parts), max_seq_length=max_seq_length)
-    pooling = Pooling(dim, pooling_mode="mean", include_prompt=include_prompt)
+    pooling = Pooling(dim, pooling_mode=pooling_mode, include_prompt=include_prompt)
     model = SentenceTransformer(
         modules=[transformer, pooling], prompts=prompts, default_prompt_name=default_prompt_name, device="cpu"
     )

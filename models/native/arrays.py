@@ -17,6 +17,7 @@ _KINDS = {
         (np.float32, "float"),
         (np.float16, "char"),
         (np.int8, "int8_t"),
+        (np.uint8, "uint8_t"),
         (np.int32, "int32_t"),
         (np.int64, "int64_t"),
         (np.bool_, "uint8_t"),
@@ -49,6 +50,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._arrays: list[NDArray[Any]] = []
+        self._structs: list[Any] = []
 
     def any(self, values: NDArray[Any], kind: type[np.generic]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         """Returns where values begin, as the library reads them: a copy only where they aren't so already."""
@@ -62,6 +64,11 @@ class Kept:
     def halves(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         """Returns where weights in half the bytes begin."""
         return self.any(values, np.float16)
+
+    def struct(self, struct: Any) -> Any:  # noqa: ANN401  # cffi's structs have no type
+        """Returns a struct that another one points to."""
+        self._structs.append(struct)
+        return struct
 
     def fill(self, tensors: Mapping[str, NDArray[Any]], name: str, struct: Any) -> None:  # noqa: ANN401  # cffi's
         """Points a layer or an affine map at its tensors."""

@@ -105,7 +105,34 @@ typedef struct {
     const int64_t *base_starts, *more_starts;
 } Ids;
 
+/* A layer in int8: weight = factor of its row * (packed - 128). What it reads is rounded, too, and shares a factor by
+   `group` neighbours. Packed to (height / 16, width / 4, 16, 4): 16 rows by 4 columns are one instruction's. */
+typedef struct {
+    const uint8_t *packed;
+    const float *factors, *bias; /* (height,) */
+    int64_t height, width, group;
+} PackedLayer;
+
+typedef struct {
+    PackedLayer attention, attended, inner, outer; /* attention: queries, keys and values */
+    Affine attended_norm, outer_norm;
+} Block;
+
+/* BERT: token ids in, the unit vector of their text out. */
+typedef struct {
+    int64_t dim, hidden, heads, n_blocks, out_dim; /* the first out_dim dimensions are kept */
+    int is_mean;                                   /* of all tokens; else the first one's */
+    float epsilon;
+    const float *words, *positions, *type; /* words and positions have a row each */
+    Affine norm;
+    const Block *blocks;
+} Bert;
+
+enum { PORTABLE = 0, AVX512 = 1, AMX = 2 }; /* which instructions compute it */
+
 const char *recall_sources(void);
+int recall_has_kernel(int kernel);
+int recall_encode(const Bert *bert, int kernel, const int32_t *tokens, int64_t n, float *vector);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
 int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
                        float *cosines);

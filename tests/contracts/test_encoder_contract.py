@@ -1,8 +1,8 @@
-"""What every encoder does alike: the fake one, both runtimes of a tiny model, OpenVINO's of the packaged one."""
+"""What every encoder does alike: the fake one, the runtimes of tiny models and of the packaged one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,9 +11,10 @@ import pytest
 from index_builder.encoder_source import find_model
 from models.encoder import Encoder, EncoderFacts, Prompts
 from models.encoder_openvino import OpenVINOEncoder
+from models.native.encoder import NativeEncoder, kernels
 from models.types import Matrix
 from tests.fakes import FakeEncoder, fake_facts
-from tests.tiny_model import Prepared, prepare, real_texts
+from tests.tiny_model import Prepared, prepare, real_texts, write_tiny_model
 
 CHINESE = ["轻便的登山靴", "山道を歩くための軽い靴"]
 TEXTS = [
@@ -39,6 +40,7 @@ class Case:
         reference: The same by sentence-transformers alone, given prompt and texts; None for the fake one.
         word: A word of one token, to reach the limit exactly.
         special: Tokens that the model adds to a text.
+        agreement: The reference's least cosine; less where it computes in fewer digits.
     """
 
     encoder: Encoder
@@ -47,6 +49,7 @@ class Case:
     reference: Callable[[str, list[str]], Matrix] | None
     word: str
     special: int
+    agreement: float = 0.9999
 
 
 def real(prepared: Prepared, load: Callable[[EncoderFacts], Encoder]) -> Case:
@@ -71,6 +74,13 @@ def openvino(prepared: Prepared) -> Case:
     return real(prepared, lambda facts: OpenVINOEncoder(prepared.folder, facts, 2))
 
 
+def native(prepared: Prepared) -> Case:
+    kernel = kernels()[0] if kernels() else pytest.skip("no compiled library")
+    compiled = replace(prepared, facts=prepared.facts.run_by("native-int8"))
+    case = real(compiled, lambda facts: NativeEncoder(prepared.folder, facts, 2, kernel))
+    return replace(case, agreement=0.98)
+
+
 def pytorch(prepared: Prepared) -> Case:
     import torch
 
@@ -87,12 +97,23 @@ def cut(tiny_model, tmp_path_factory) -> Prepared:
     return prepare(tiny_model, tmp_path_factory.mktemp("cut") / "artifact", **settings)
 
 
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory) -> Prepared:
+    """As wide as the compiled encoder takes."""
+    folder = tmp_path_factory.mktemp("models") / "wide"
+    model = write_tiny_model(folder, dim=64, initializer_range=0.15, prompts={"query": "web "})
+    return prepare(model, tmp_path_factory.mktemp("wide") / "artifact")
+
+
 REAL = [
     "tiny openvino",
     "tiny torch",
     "cut openvino",
     "cut torch",
+    "wide openvino",
+    "wide native",
     pytest.param("packaged openvino", marks=pytest.mark.real_model),
+    pytest.param("packaged native", marks=pytest.mark.real_model),
 ]
 
 
@@ -105,7 +126,7 @@ def load_case(request: pytest.FixtureRequest) -> Callable[[str], Case]:
         if name == "fake":
             return Case(FakeEncoder(), fake_facts(), lambda facts: FakeEncoder(), None, word="web", special=0)
         model, runtime = name.split()
-        return {"openvino": openvino, "torch": pytorch}[runtime](request.getfixturevalue(model))
+        return {"openvino": openvino, "torch": pytorch, "native": native}[runtime](request.getfixturevalue(model))
 
     return load
 
@@ -223,9 +244,9 @@ def test_it_agrees_with_sentence_transformers(real_case: Case) -> None:
     elif real_case.facts.max_tokens < 24:
         texts = ["", "a", *CHINESE[:1], "light boots", "the web framework", "tea, coffee"]
     items = encode_items(real_case.encoder, texts)
-    assert cosines(items, real_case.reference(real_case.facts.prompts.item, texts)).min() > 0.9999
+    assert cosines(items, real_case.reference(real_case.facts.prompts.item, texts)).min() > real_case.agreement
     users = np.stack([real_case.encoder.encode_user(text)[0] for text in texts])
-    assert cosines(users, real_case.reference(real_case.facts.prompts.user, texts)).min() > 0.9999
+    assert cosines(users, real_case.reference(real_case.facts.prompts.user, texts)).min() > real_case.agreement
 
 
 def test_no_texts_are_no_vectors(real_case: Case) -> None:

@@ -107,6 +107,16 @@ def test_the_fastest_that_passes_serves_and_the_slower_ones_stand_in(folder: Pat
     assert not list(folder.glob("openvino_int8.*"))
 
 
+def test_the_compiled_encoder_is_one_of_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "modules.json").write_text("[]")
+    three = lab(bf16=4, int8=2)
+    three.milliseconds["native-int8"] = 1.0
+    monkeypatch.setattr(tune_runtime, "native_runs_here", lambda: False)
+    assert runtimes(choose(three, folder)) == ["openvino-int8", "openvino-bf16", "openvino-f32"]
+    monkeypatch.setattr(tune_runtime, "native_runs_here", lambda: True)
+    assert runtimes(choose(three, folder))[:2] == ["native-int8", "openvino-int8"]
+
+
 def test_of_two_nearly_as_fast_the_more_faithful_serves(folder: Path) -> None:
     choice = choose(lab(int8_weights=4.0, int8=4.1, noise={"int8-weights": 0.0005}), folder)
     assert runtimes(choice)[0] == "openvino-int8"

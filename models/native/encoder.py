@@ -1,0 +1,178 @@
+"""The encoder in int8, compiled: BERT and its kin, read from the model's own files, without OpenVINO or torch.
+
+Weights are rounded row by row when it is loaded, activations on the fly. A text runs on one core, at its own length:
+nothing is padded, nothing prepared for a length.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import cpu
+from models.encoder import EncoderFacts, QueryRuntime
+from models.errors import EncoderError
+from models.graph_inputs import load_tokenizer
+from models.native.arrays import Kept, pointer
+from models.native.bert_files import BertFiles
+from models.native.library import FFI, LIBRARY, PROBLEM
+from models.types import Matrix, Vector
+
+# Neighbours that share a factor in what a layer norm gives: there it matters. What other layers read is one group.
+_GROUP = 128
+_MAX_GROUPS = 8
+_STEP = 64  # rows and columns of a layer come in multiples of it
+_HEAD_SIZES = (32, 64)
+
+
+class Kernel(IntEnum):
+    """Which instructions compute it; numbered as native.h has them."""
+
+    PORTABLE = 0
+    AVX512 = 1
+    AMX = 2
+
+
+_FLAGS = {Kernel.AMX: {"amx_int8", "avx512_vnni"}, Kernel.AVX512: {"avx512_vnni"}}
+
+
+def kernels() -> list[Kernel]:
+    """Returns those that run on this machine, fastest first; none where there is no library."""
+    if LIBRARY is None:
+        return []
+    known = cpu.flags() or frozenset()
+    here = [kernel for kernel, flags in _FLAGS.items() if flags <= known and LIBRARY.recall_has_kernel(kernel)]
+    return [*here, Kernel.PORTABLE]
+
+
+def runs_here() -> bool:
+    """Whether this machine's CPU is good at it: where it isn't, OpenVINO is faster."""
+    return len(kernels()) > 1
+
+
+class NativeEncoder:
+    """The encoder's compiled runtime.
+
+    Args:
+        folder: Holds the model, as sentence-transformers saves it, and its tokenizer.
+        facts: The manifest's description.
+        threads: Texts that are encoded side by side where there are many, one core each.
+        kernel: Which instructions to use; the fastest if None.
+
+    Raises:
+        EncoderError: There is no library, the CPU isn't made for it, or the model is none that it computes.
+    """
+
+    def __init__(self, folder: Path, facts: EncoderFacts, threads: int, kernel: Kernel | None = None) -> None:
+        if LIBRARY is None:
+            raise EncoderError(f"{facts.query_runtime} needs the compiled library: {PROBLEM}")
+        if not (runs_here() if kernel is None else kernel in kernels()):
+            raise EncoderError(f"{facts.query_runtime} needs a CPU with AVX-512's int8 dot products, this one has none")
+        self.runtime: QueryRuntime = facts.query_runtime
+        self._kernel = kernels()[0] if kernel is None else kernel
+        self._facts, self._threads = facts, threads
+        self._kept = Kept()
+        try:
+            self._tokenizer = load_tokenizer(folder, facts.max_tokens)
+            files = BertFiles(folder)
+            self._native = self._fill(files)
+        except EncoderError:
+            raise
+        except Exception as error:  # tokenizers raises bare Exception, broken files whatever they lead to
+            raise EncoderError(f"{folder} holds no usable model ({error}); rebuild the artifact") from error
+        n_tokens = self._tokenizer.get_vocab_size()
+        if n_tokens > len(files.words) or facts.max_tokens > len(files.positions):
+            raise EncoderError(
+                f"the tokenizer knows {n_tokens} tokens and may give {facts.max_tokens} of a text, the model in"
+                f" {folder} has embeddings of {len(files.words)} and {len(files.positions)} positions; rebuild the"
+                " artifact"
+            )
+
+    def encode_user(self, text: str) -> tuple[Vector, bool]:
+        """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
+        encoding = self._tokenizer.encode(self._facts.prompts.user + text)
+        return self._encode(encoding.ids), bool(encoding.overflowing)
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode_many([self._facts.prompts.user + text for text in texts], on_done)
+
+    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode_many([self._facts.prompts.item + text for text in texts], on_done)
+
+    def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        vectors = np.empty((len(texts), self._facts.dim), np.float32)
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = pool.map(lambda text: self._encode(self._tokenizer.encode(text).ids), texts)
+            for row, vector in enumerate(found):
+                vectors[row] = vector
+                on_done(1)
+        return vectors
+
+    def _encode(self, tokens: Sequence[int]) -> Vector:
+        if not tokens:
+            raise EncoderError("the tokenizer made no token of a text; use a model whose tokenizer adds special ones")
+        ids, vector = np.array(tokens, np.int32), np.empty(self._facts.dim, np.float32)
+        if not LIBRARY.recall_encode(self._native, self._kernel, pointer(ids), len(ids), pointer(vector)):
+            raise MemoryError(f"no memory to encode {len(ids)} tokens")
+        return vector
+
+    def _fill(self, files: BertFiles) -> Any:  # noqa: ANN401  # cffi's structs have no type
+        """Returns the model as the library reads it."""
+        shape = files.shape
+        if shape.dim // shape.heads not in _HEAD_SIZES or shape.dim % _STEP or shape.hidden % _STEP:
+            raise EncoderError(f"no {self.runtime} of a model with {shape}")
+        bert, blocks = FFI.new("Bert *"), FFI.new("Block[]", shape.blocks)
+        bert.dim, bert.hidden, bert.heads, bert.n_blocks = shape.dim, shape.hidden, shape.heads, shape.blocks
+        bert.out_dim, bert.is_mean, bert.epsilon = self._facts.dim, files.pools_mean, files.epsilon
+        bert.words, bert.positions = self._kept.floats(files.words), self._kept.floats(files.positions)
+        bert.type, bert.blocks = self._kept.floats(files.type), self._kept.struct(blocks)
+        self._fill_norm(bert.norm, files.norm("embeddings.LayerNorm"))
+        dim, hidden, group = shape.dim, shape.hidden, _group(shape.dim)
+        for number, block in enumerate(blocks):
+            name = f"encoder.layer.{number}"
+            asked = [files.layer(f"{name}.attention.self.{part}", dim, dim) for part in ("query", "key", "value")]
+            self._fill_layer(block.attention, asked, group)
+            self._fill_layer(block.attended, [files.layer(f"{name}.attention.output.dense", dim, dim)], dim)
+            self._fill_layer(block.inner, [files.layer(f"{name}.intermediate.dense", hidden, dim)], group)
+            self._fill_layer(block.outer, [files.layer(f"{name}.output.dense", dim, hidden)], hidden)
+            self._fill_norm(block.attended_norm, files.norm(f"{name}.attention.output.LayerNorm"))
+            self._fill_norm(block.outer_norm, files.norm(f"{name}.output.LayerNorm"))
+        return bert
+
+    def _fill_norm(self, struct: Any, norm: tuple[Vector, Vector]) -> None:  # noqa: ANN401  # cffi's structs
+        struct.weight, struct.bias = map(self._kept.floats, norm)
+
+    def _fill_layer(self, struct: Any, layers: Sequence[tuple[Matrix, Vector]], group: int) -> None:  # noqa: ANN401
+        """Packs layers that read the same, one behind the other."""
+        weight = np.concatenate([weight for weight, _ in layers])
+        struct.height, struct.width, struct.group = *weight.shape, group
+        packed, factors = pack(weight)
+        struct.packed, struct.factors = self._kept.any(packed, np.uint8), self._kept.floats(factors)
+        struct.bias = self._kept.floats(np.concatenate([bias for _, bias in layers]))
+
+
+def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Returns a layer's weight rounded to int8, as native.h packs it, and each row's factor.
+
+    Args:
+        weight: Shape `(height, width)`: multiples of 16 and 4.
+    """
+    height, width = weight.shape
+    factors = np.maximum(np.abs(weight).max(axis=1) / 127, np.finfo(np.float32).tiny)
+    rounded = (np.rint(weight / factors[:, None]) + 128).astype(np.uint8)
+    tiles = rounded.reshape(height // 16, 16, width // 4, 4).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(tiles), factors.astype(np.float32)
+
+
+def _group(width: int) -> int:
+    """Returns how many neighbours share a factor: about `_GROUP`, in at most `_MAX_GROUPS` groups."""
+    sizes = range(_STEP, width + 1, _STEP)
+    return next(
+        size for size in sizes if width % size == 0 and size >= min(_GROUP, width) and width // size <= _MAX_GROUPS
+    )

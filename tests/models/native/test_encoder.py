@@ -1,0 +1,208 @@
+"""The compiled encoder against torch: every kind of instructions that this machine has, every model it takes."""
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from models import cpu
+from models.encoder import EncoderFacts, Prompts
+from models.errors import EncoderError
+from models.native import encoder, library
+from models.native.bert_files import BertFiles
+from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here
+from models.types import Matrix
+from tests.tiny_model import MAX_POSITIONS, WORDS, write_tiny_model
+
+pytestmark = pytest.mark.skipif(library.LIBRARY is None, reason="no compiled library")
+
+MODELS = {
+    "mean": {"dim": 64},
+    "first": {"dim": 64, "pooling_mode": "cls"},
+    "wide heads": {"dim": 128},
+    "many heads": {"dim": 256, "heads": 8},
+    "roberta": {"dim": 64, "kind": "xlm-roberta"},
+}
+CLOSE = 0.998
+
+
+def facts(dim: int, max_tokens: int = MAX_POSITIONS) -> EncoderFacts:
+    return EncoderFacts(
+        name="tiny",
+        revision=None,
+        dim=dim,
+        max_tokens=max_tokens,
+        prompts=Prompts(),
+        precision="float32",
+        fingerprint="",
+        query_runtime="native-int8",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory):
+    """Writes each model once."""
+
+    @cache
+    def write(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("native") / "model"
+        # Larger weights make attention so sharp that rounding decides whom it looks at.
+        return write_tiny_model(folder, max_seq_length=MAX_POSITIONS, initializer_range=0.15, **MODELS[name])
+
+    return write
+
+
+@cache
+def by_torch(folder: Path):
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+
+
+def text_of(n: int) -> str:
+    words = WORDS.split()
+    return " ".join(words[(n * 7 + i * i) % len(words)] for i in range(n))
+
+
+def cosines(one: Matrix, other: Matrix) -> Matrix:
+    return (one * other).sum(axis=1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kernel", kernels())
+def test_it_agrees_with_torch_at_every_length(folder_of, name: str, kernel: Kernel) -> None:
+    """Rows are taken 6, 16 and 32 at a time, keys 16: each remainder is met."""
+    folder = folder_of(name)
+    own = NativeEncoder(folder, facts(MODELS[name]["dim"]), 2, kernel)
+    texts = [text_of(n) for n in range(MAX_POSITIONS - 1)]
+    expected = by_torch(folder).encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    found = own.encode_users(texts, lambda n: None)
+    assert cosines(found, expected).min() > CLOSE
+    assert cosines(found, np.roll(expected, 1, axis=0)).min() < CLOSE
+
+
+@pytest.mark.parametrize("kernel", kernels()[:-1])
+def test_instructions_differ_in_the_last_digits_alone(folder_of, kernel: Kernel) -> None:
+    """The portable kernel is the oracle of the others: a rounding that falls otherwise is all they may differ by."""
+    folder, texts = folder_of("many heads"), [text_of(n) for n in range(0, 62, 3)]
+    found, expected = (
+        NativeEncoder(folder, facts(256), 1, one).encode_users(texts, lambda n: None)
+        for one in (kernel, Kernel.PORTABLE)
+    )
+    assert cosines(found, expected).min() > 0.9998
+
+
+def test_the_first_dimensions_alone_are_a_unit_vector_too(folder_of) -> None:
+    folder = folder_of("mean")
+    whole, _ = NativeEncoder(folder, facts(64), 1, Kernel.PORTABLE).encode_user("tea and coffee")
+    cut, _ = NativeEncoder(folder, facts(24), 1, Kernel.PORTABLE).encode_user("tea and coffee")
+    np.testing.assert_allclose(cut, whole[:24] / np.linalg.norm(whole[:24]), rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_packed_weights_are_the_weights_within_half_a_step(high: int, wide: int, seed: int) -> None:
+    weight = np.random.default_rng(seed).standard_normal((16 * high, 4 * wide)).astype(np.float32)
+    weight[0] = 0
+    packed, factors = pack(weight)
+    rounded = packed.transpose(0, 2, 1, 3).reshape(weight.shape).astype(np.float32) - 128
+    assert (np.abs(rounded * factors[:, None] - weight) <= factors[:, None] * 0.501).all()
+
+
+def test_words_stay_in_the_models_file(folder_of) -> None:
+    words = BertFiles(folder_of("mean")).words
+    assert not words.flags.owndata
+    assert not words.flags.writeable
+
+
+def changed(folder: Path, to: Path, file: str, **fields: object) -> Path:
+    copy = Path(shutil.copytree(folder, to / "copy"))
+    path = next(copy.rglob(file)) if "/" not in file else copy / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "reason"),
+    [
+        ("config.json", {"model_type": "mpnet"}, "holds a mpnet with gelu and absolute positions, no plain BERT"),
+        ("config.json", {"hidden_act": "gelu_new"}, "a bert with gelu_new"),
+        ("config.json", {"position_embedding_type": "relative_key"}, "relative_key positions"),
+        ("config.json", {"num_attention_heads": 4}, "no native-int8 of a model with BertShape"),
+        ("config.json", {"intermediate_size": 96}, "no native-int8 of a model with BertShape"),
+        ("config.json", {"intermediate_size": 192}, r"is F32 of shape \(128, 64\), not F32 of \(192, 64\)"),
+        ("config.json", {"num_hidden_layers": 3}, "encoder.layer.2.attention.self.query.weight"),
+        ("1_Pooling/config.json", {"pooling_mode": "max"}, "pools by"),
+        ("1_Pooling/config.json", {"include_prompt": False}, "pools by"),
+    ],
+)
+def test_other_models_are_refused(folder_of, tmp_path: Path, file: str, fields: dict, reason: str) -> None:
+    folder = changed(folder_of("mean"), tmp_path, file, **fields)
+    with pytest.raises(EncoderError, match=reason):
+        NativeEncoder(folder, facts(64), 1, Kernel.PORTABLE)
+
+
+def test_a_model_with_more_modules_is_refused(folder_of, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
+    modules = json.loads((copy / "modules.json").read_text())
+    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (copy / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(EncoderError, match="a model of Transformer, Pooling, Dense"):
+        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+
+
+def test_other_numbers_and_fewer_words_are_refused(folder_of, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
+    tensors = load_file(copy / "model.safetensors")
+    name = "encoder.layer.0.output.dense.weight"
+    save_file({**tensors, name: tensors[name].astype(np.float16)}, copy / "model.safetensors")
+    with pytest.raises(EncoderError, match="F16 of shape"):
+        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+    name = "embeddings.word_embeddings.weight"
+    save_file({**tensors, name: tensors[name][:-1]}, copy / "model.safetensors")
+    with pytest.raises(EncoderError, match=r"the tokenizer knows \d+ tokens"):
+        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+    save_file(tensors, copy / "model.safetensors")
+    with pytest.raises(EncoderError, match="may give 4096 of a text"):
+        NativeEncoder(copy, facts(64, max_tokens=4096), 1, Kernel.PORTABLE)
+
+
+@pytest.mark.parametrize("name", ["config.json", "modules.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "garbled"])
+def test_a_damaged_file_is_an_encoder_error(folder_of, tmp_path: Path, name: str, damage: str) -> None:
+    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
+    if damage == "deleted":
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(b"" if damage == "emptied" else b"\xff\x00garbage" * 9)
+    with pytest.raises(EncoderError, match=r"(?s)holds no usable model .*; rebuild the artifact"):
+        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+
+
+def test_a_text_without_any_token_is_an_error(folder_of, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    (copy / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    own = NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+    with pytest.raises(EncoderError, match="made no token"):
+        own.encode_user("")
+    assert np.linalg.norm(own.encode_user("tea")[0]) == pytest.approx(1)
+
+
+def test_machines_that_it_isnt_made_for_are_told(folder_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "flags", lambda: frozenset({"avx2"}))
+    assert kernels() == [Kernel.PORTABLE]
+    assert not runs_here()
+    with pytest.raises(EncoderError, match="needs a CPU with AVX-512's int8 dot products, this one has none"):
+        NativeEncoder(folder_of("mean"), facts(64), 1)
+    monkeypatch.setattr(encoder, "LIBRARY", None)
+    monkeypatch.setattr(encoder, "PROBLEM", "it isn't there")
+    assert kernels() == []
+    with pytest.raises(EncoderError, match="needs the compiled library: it isn't there"):
+        NativeEncoder(folder_of("mean"), facts(64), 1)

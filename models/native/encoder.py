@@ -37,6 +37,7 @@ class Kernel(IntEnum):
     AMX = 2
 
 
+# Fastest first.
 _FLAGS = {Kernel.AMX: {"amx_int8", "avx512_vnni"}, Kernel.AVX512: {"avx512_vnni"}}
 
 

@@ -128,7 +128,7 @@ typedef struct {
     const Block *blocks;
 } Bert;
 
-enum { PORTABLE = 0, AVX512 = 1, AMX = 2 }; /* which instructions compute it */
+enum { PORTABLE, AVX512, AMX }; /* which instructions compute it */
 
 const char *recall_sources(void);
 int recall_has_kernel(int kernel);

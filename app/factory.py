@@ -50,7 +50,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with (
-            # One more than cores: inferences run in OpenVINO's threads, and a core would idle while one changes hands.
+            # As many texts side by side as cores; each is encoded in the thread that has it.
             ThreadPoolExecutor(settings.threads, thread_name_prefix="encode") as encoding,
             # Fewer than cores: a search is many short calls, and threads that do so only wait for each other's.
             ThreadPoolExecutor(max(1, settings.threads // 2), thread_name_prefix="search") as searching,

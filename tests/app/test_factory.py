@@ -94,7 +94,7 @@ async def test_settings_reach_their_places(engine, server, slow_searches):
     async with running(app):
         pipeline = app.state.swapper.pipeline
         assert isinstance(pipeline, RecallPipeline)
-        assert pipeline.vectors._executor._max_workers == 4  # of inferences, one more than cores
+        assert pipeline.vectors._executor._max_workers == 3  # of texts, as many as cores
         assert pipeline._executor._max_workers == 1  # of searches, half as many
         assert pipeline.vectors._memory.max_entries == 7
         assert pipeline.vectors._max_waiting == 9

@@ -17,7 +17,7 @@ from index_builder.runtime_trial import Trial
 from models.encoder import PROBE_COSINES, EncoderFacts, EncoderLoader, QueryRuntime, load_encoder
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES
 from models.errors import EncoderError
-from models.native.encoder import runs_here as native_runs_here
+from models.native import encoder as native_encoder
 from models.types import JsonValue
 
 _SPEED_TEXTS = 60
@@ -79,7 +79,7 @@ def _candidates(folder: Path, reference: QueryRuntime) -> list[QueryRuntime]:
     if (folder / GRAPH).exists():
         found += [name for name, runtime in GRAPH_RUNTIMES.items() if runtime.runs_here]
     if (folder / "modules.json").exists():
-        found += ["native-int8"] if native_runs_here() else []
+        found += ["native-int8"] if native_encoder.suits(folder) else []
         import torch  # seconds: only where there is a model that it could run
 
         found += ["torch-f16"] if torch.cuda.is_available() or torch.backends.mps.is_available() else []

@@ -18,7 +18,7 @@ from models.encoder import EncoderFacts, QueryRuntime
 from models.errors import EncoderError
 from models.graph_inputs import load_tokenizer
 from models.native.arrays import Kept, pointer
-from models.native.bert_files import BertFiles
+from models.native.bert_files import BertFiles, BertShape
 from models.native.library import FFI, LIBRARY, PROBLEM
 from models.types import Matrix, Vector
 
@@ -53,6 +53,18 @@ def kernels() -> list[Kernel]:
 def runs_here() -> bool:
     """Whether this machine's CPU is good at it: where it isn't, OpenVINO is faster."""
     return len(kernels()) > 1
+
+
+def suits(folder: Path) -> bool:
+    """Whether this machine's CPU is good at it, and the model one that it computes.
+
+    Args:
+        folder: The model's files.
+    """
+    try:
+        return runs_here() and _is_computed(BertFiles(folder).shape)
+    except (EncoderError, OSError, ValueError, LookupError):
+        return False
 
 
 class NativeEncoder:
@@ -126,7 +138,7 @@ class NativeEncoder:
     def _fill(self, files: BertFiles) -> Any:  # noqa: ANN401  # cffi's structs have no type
         """Returns the model as the library reads it."""
         shape = files.shape
-        if shape.dim // shape.heads not in _HEAD_SIZES or shape.dim % _STEP or shape.hidden % _STEP:
+        if not _is_computed(shape):
             raise EncoderError(f"no {self.runtime} of a model with {shape}")
         bert, blocks = FFI.new("Bert *"), FFI.new("Block[]", shape.blocks)
         bert.dim, bert.hidden, bert.heads, bert.n_blocks = shape.dim, shape.hidden, shape.heads, shape.blocks
@@ -169,6 +181,10 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     rounded = (np.rint(weight / factors[:, None]) + 128).astype(np.uint8)
     tiles = rounded.reshape(height // 16, 16, width // 4, 4).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(tiles), factors.astype(np.float32)
+
+
+def _is_computed(shape: BertShape) -> bool:
+    return shape.dim // shape.heads in _HEAD_SIZES and shape.dim % _STEP == 0 and shape.hidden % _STEP == 0
 
 
 def _group(width: int) -> int:

@@ -13,6 +13,7 @@ from index_builder.tune_runtime import RuntimeChoice, choose_runtime
 from models.encoder import EncoderFacts, QueryRuntime
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES, GraphRuntime
 from models.errors import EncoderError
+from models.native import encoder as native_encoder
 from models.types import Matrix, Rows, Vector
 from tests.artifacts import unit_rows
 from tests.fakes import DIM, FakeEncoder, fake_facts
@@ -111,9 +112,9 @@ def test_the_compiled_encoder_is_one_of_them(folder: Path, monkeypatch: pytest.M
     (folder / "modules.json").write_text("[]")
     three = lab(bf16=4, int8=2)
     three.milliseconds["native-int8"] = 1.0
-    monkeypatch.setattr(tune_runtime, "native_runs_here", lambda: False)
+    monkeypatch.setattr(native_encoder, "suits", lambda folder: False)
     assert runtimes(choose(three, folder)) == ["openvino-int8", "openvino-bf16", "openvino-f32"]
-    monkeypatch.setattr(tune_runtime, "native_runs_here", lambda: True)
+    monkeypatch.setattr(native_encoder, "suits", lambda folder: True)
     assert runtimes(choose(three, folder))[:2] == ["native-int8", "openvino-int8"]
 
 

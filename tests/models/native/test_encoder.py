@@ -16,7 +16,7 @@ from models.encoder import EncoderFacts, Prompts
 from models.errors import EncoderError
 from models.native import encoder, library
 from models.native.bert_files import BertFiles
-from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here
+from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here, suits
 from models.types import Matrix
 from tests.tiny_model import MAX_POSITIONS, WORDS, write_tiny_model
 
@@ -146,6 +146,16 @@ def test_other_models_are_refused(folder_of, tmp_path: Path, file: str, fields: 
     folder = changed(folder_of("mean"), tmp_path, file, **fields)
     with pytest.raises(EncoderError, match=reason):
         NativeEncoder(folder, facts(64), 1, Kernel.PORTABLE)
+
+
+def test_a_build_asks_which_models_suit(folder_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "runs_here", lambda: True)
+    assert suits(folder_of("mean"))
+    assert not suits(changed(folder_of("mean"), tmp_path, "config.json", model_type="mpnet"))
+    assert not suits(write_tiny_model(tmp_path / "narrow", dim=32))
+    assert not suits(tmp_path)
+    monkeypatch.setattr(encoder, "runs_here", lambda: False)
+    assert not suits(folder_of("mean"))
 
 
 def test_a_model_with_more_modules_is_refused(folder_of, tmp_path: Path) -> None:

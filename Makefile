@@ -12,8 +12,9 @@ install: .venv/installed
 run: install
 	@bash scripts/run.sh
 
+# Side by side, a file in one process; torch's threads would fight for the cores.
 test: install
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	@.venv/bin/ruff format --check .

@@ -49,16 +49,17 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        first = take_engine()
         with (
-            # As many texts side by side as cores; each is encoded in the thread that has it.
-            ThreadPoolExecutor(settings.threads, thread_name_prefix="encode") as encoding,
+            ThreadPoolExecutor(_side_by_side(settings, first), thread_name_prefix="encode") as encoding,
             # Fewer than cores: a search is many short calls, and threads that do so only wait for each other's.
             ThreadPoolExecutor(max(1, settings.threads // 2), thread_name_prefix="search") as searching,
         ):
             app.state.users = _users(settings)
             app.state.pipelines = Pipelines(settings, encoding, searching, app.state.users)
             app.state.live_items = LiveItems(_live_store(settings), poll_seconds=_LIVE_POLL_SECONDS)
-            app.state.swapper = _swapper(settings, app.state, take_engine(), load)
+            app.state.swapper = _swapper(settings, app.state, first, load)
+            del first  # else it stayed in memory once another artifact has taken over
             try:
                 async with (
                     app.state.live_items.following(app.state.swapper),
@@ -87,6 +88,15 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext)  # added last, so outermost: it sees every answer
     return app
+
+
+def _side_by_side(settings: ServiceSettings, engine: Engine) -> int:
+    """Returns how many texts are encoded at a time.
+
+    As many as cores; one more where inferences run in OpenVINO's own threads, as a core would idle while one changes
+    hands.
+    """
+    return settings.threads + (not engine.encoder.runtime.startswith("native"))
 
 
 def _users(settings: ServiceSettings) -> UserState:

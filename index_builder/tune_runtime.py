@@ -62,6 +62,8 @@ def choose_runtime(
         _log.warning("the live artifact's query runtime %s doesn't pass any more", facts.query_runtime)
     candidates = [name for name in _candidates(folder, facts.reference) if asked in ("auto", name)]
     if not candidates:
+        if asked != "auto":
+            _log.warning("%s can't run this model on this machine: %s serves queries", asked, facts.reference)
         return RuntimeChoice(_with_runtimes(facts, [facts.reference], folder), {})
     bench = _Bench(folder, facts, trial, load)
     quantise(folder, candidates, texts=trial.calibration, facts=facts)

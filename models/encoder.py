@@ -26,8 +26,8 @@ QueryRuntime = Literal[
 ]
 Precision = Literal["float32", "bfloat16", "float16"]
 
-# What the probe's cosine may be where a runtime computes with fewer digits than the reference: less than any text
-# lost when these runtimes were measured, far more than another encoder, prompt or pooling would leave.
+# What the probe's cosine may be where a runtime computes with fewer digits than the reference: less than texts of some
+# words lost when these runtimes were measured, far more than another encoder, prompt or pooling would leave.
 PROBE_COSINES: Mapping[QueryRuntime, float] = {
     "native-int8": 0.98,
     "openvino-bf16": 0.998,

@@ -40,8 +40,8 @@ static inline Lanes exponential(Lanes x) {
     return sum * (Lanes)((__builtin_convertvector(whole, Ints) + 127) << 23);
 }
 
-/* x times the normal distribution's Phi(x): Phi by an odd polynomial between -4 and 4 (absolute error of the product
-   below 2e-4, and int8 comes next). */
+/* x times the normal distribution's Phi(x): Phi by an odd polynomial between -4 and 4 (error of the product below 2e-4
+   where |x| < 10 and 2e-5 of x beyond, and int8 comes next). */
 static void gelu(float *values, int64_t n) {
     for (int64_t i = 0; i < n; i += LANES) {
         Lanes x = load(values + i), near = smaller(larger(x, all(-4)), all(4)), square = near * near;
@@ -161,7 +161,7 @@ static void *take(char **free_from, int64_t bytes) {
     return taken;
 }
 
-/* Returns 0 where there is no memory. */
+/* Returns 0 where there is no memory. hidden is at least dim, dim at least out_dim; Python checks that, and the tokens. */
 int ENCODE(const Bert *bert, const int32_t *tokens, int64_t n, float *vector) {
     int64_t dim = bert->dim, hidden = bert->hidden, padded = (n + 31) / 32 * 32, groups = padded * MAX_GROUPS;
     char *memory = malloc((n * (5 * dim + hidden) + 2 * groups + (WIDE_HEAD + TOGETHER) * padded) * sizeof(float) +

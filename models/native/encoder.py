@@ -27,6 +27,7 @@ _GROUP = 128
 _MAX_GROUPS = 8
 _STEP = 64  # rows and columns of a layer come in multiples of it
 _HEAD_SIZES = (32, 64)
+_PIECE = 1024  # texts that wait for a thread at a time
 
 
 class Kernel(IntEnum):
@@ -37,8 +38,9 @@ class Kernel(IntEnum):
     AMX = 2
 
 
+_AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}
 # Fastest first.
-_FLAGS = {Kernel.AMX: {"amx_int8", "avx512_vnni"}, Kernel.AVX512: {"avx512_vnni"}}
+_FLAGS = {Kernel.AMX: {*_AVX512, "amx_tile", "amx_int8"}, Kernel.AVX512: _AVX512}
 
 
 def kernels() -> list[Kernel]:
@@ -63,7 +65,7 @@ def suits(folder: Path) -> bool:
     """
     try:
         return runs_here() and _is_computed(BertFiles(folder).shape)
-    except (EncoderError, OSError, ValueError, LookupError):
+    except Exception:  # another kind of model has other files
         return False
 
 
@@ -98,11 +100,12 @@ class NativeEncoder:
         except Exception as error:  # tokenizers raises bare Exception, broken files whatever they lead to
             raise EncoderError(f"{folder} holds no usable model ({error}); rebuild the artifact") from error
         n_tokens = self._tokenizer.get_vocab_size()
-        if n_tokens > len(files.words) or facts.max_tokens > len(files.positions):
+        self._most = len(files.words), len(files.positions)
+        if n_tokens > self._most[0] or facts.max_tokens > self._most[1] or facts.dim > files.shape.dim:
             raise EncoderError(
-                f"the tokenizer knows {n_tokens} tokens and may give {facts.max_tokens} of a text, the model in"
-                f" {folder} has embeddings of {len(files.words)} and {len(files.positions)} positions; rebuild the"
-                " artifact"
+                f"the tokenizer knows {n_tokens} tokens and may give {facts.max_tokens} of a text, vectors have"
+                f" {facts.dim} dimensions; the model in {folder} has {self._most[0]} tokens, {self._most[1]} positions"
+                f" and {files.shape.dim} dimensions; rebuild the artifact"
             )
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
@@ -121,16 +124,23 @@ class NativeEncoder:
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         with ThreadPoolExecutor(self._threads) as pool:
-            found = pool.map(lambda text: self._encode(self._tokenizer.encode(text).ids), texts)
-            for row, vector in enumerate(found):
-                vectors[row] = vector
-                on_done(1)
+            for start in range(0, len(texts), _PIECE):
+                piece = texts[start : start + _PIECE]
+                found = pool.map(lambda text: self._encode(self._tokenizer.encode(text).ids), piece)
+                for row, vector in enumerate(found, start):
+                    vectors[row] = vector
+                    on_done(1)
         return vectors
 
     def _encode(self, tokens: Sequence[int]) -> Vector:
         if not tokens:
             raise EncoderError("the tokenizer made no token of a text; use a model whose tokenizer adds special ones")
         ids, vector = np.array(tokens, np.int32), np.empty(self._facts.dim, np.float32)
+        if len(ids) > self._most[1] or not 0 <= ids.min() <= ids.max() < self._most[0]:
+            raise EncoderError(
+                f"the tokenizer gives {len(ids)} tokens up to number {ids.max()}, the model has {self._most[0]} and"
+                f" {self._most[1]} positions; rebuild with a tokenizer of the model"
+            )
         if not LIBRARY.recall_encode(self._native, self._kernel, pointer(ids), len(ids), pointer(vector)):
             raise MemoryError(f"no memory to encode {len(ids)} tokens")
         return vector
@@ -175,7 +185,12 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
     Args:
         weight: Shape `(height, width)`: multiples of 16 and 4.
+
+    Raises:
+        ValueError: It holds what is no number: rounding would hide that.
     """
+    if not np.isfinite(weight).all():
+        raise ValueError("a weight is no number")
     height, width = weight.shape
     factors = np.maximum(np.abs(weight).max(axis=1) / 127, np.finfo(np.float32).tiny)
     rounded = (np.rint(weight / factors[:, None]) + 128).astype(np.uint8)
@@ -184,7 +199,8 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def _is_computed(shape: BertShape) -> bool:
-    return shape.dim // shape.heads in _HEAD_SIZES and shape.dim % _STEP == 0 and shape.hidden % _STEP == 0
+    steps = shape.dim % _STEP == 0 and shape.hidden % _STEP == 0
+    return steps and shape.dim / shape.heads in _HEAD_SIZES and shape.hidden >= shape.dim
 
 
 def _group(width: int) -> int:

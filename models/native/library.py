@@ -1,6 +1,7 @@
 """The compiled library beside these sources, where there is one for this machine.
 
-`hatch_build.py` compiles it when the project is installed. Without it numpy does the same, slower.
+`hatch_build.py` compiles it when the project is installed. Without it numpy does the same, slower, and
+OpenVINO encodes.
 """
 
 from pathlib import Path

@@ -118,6 +118,13 @@ def test_the_compiled_encoder_is_one_of_them(folder: Path, monkeypatch: pytest.M
     assert runtimes(choose(three, folder))[:2] == ["native-int8", "openvino-int8"]
 
 
+def test_one_that_is_asked_for_and_cannot_run_is_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        choice = choose(lab(bf16=4), folder, asked="native-int8")
+    assert runtimes(choice) == ["openvino-f32"]
+    assert "native-int8 can't run this model on this machine: openvino-f32 serves queries" in caplog.text
+
+
 def test_of_two_nearly_as_fast_the_more_faithful_serves(folder: Path) -> None:
     choice = choose(lab(int8_weights=4.0, int8=4.1, noise={"int8-weights": 0.0005}), folder)
     assert runtimes(choice)[0] == "openvino-int8"

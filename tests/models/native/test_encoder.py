@@ -148,6 +148,13 @@ def test_other_models_are_refused(folder_of, tmp_path: Path, file: str, fields: 
         NativeEncoder(folder, facts(64), 1, Kernel.PORTABLE)
 
 
+def test_a_network_narrower_than_what_it_reads_is_refused(folder_of, tmp_path: Path) -> None:
+    """Room is made for its width."""
+    folder = changed(folder_of("wide heads"), tmp_path, "config.json", intermediate_size=64)
+    with pytest.raises(EncoderError, match="no native-int8 of a model with BertShape"):
+        NativeEncoder(folder, facts(128), 1, Kernel.PORTABLE)
+
+
 def test_a_build_asks_which_models_suit(folder_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "runs_here", lambda: True)
     assert suits(folder_of("mean"))
@@ -181,6 +188,24 @@ def test_other_numbers_and_fewer_words_are_refused(folder_of, tmp_path: Path) ->
     save_file(tensors, copy / "model.safetensors")
     with pytest.raises(EncoderError, match="may give 4096 of a text"):
         NativeEncoder(copy, facts(64, max_tokens=4096), 1, Kernel.PORTABLE)
+    with pytest.raises(EncoderError, match=r"vectors have 65 dimensions; the model in .* and 64 dimensions"):
+        NativeEncoder(copy, facts(65), 1, Kernel.PORTABLE)
+    tensors["encoder.layer.0.output.dense.weight"][0, 0] = np.nan
+    save_file(tensors, copy / "model.safetensors")
+    with pytest.raises(EncoderError, match="a weight is no number"):
+        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+
+
+def test_a_token_that_the_model_lacks_is_an_error_and_reads_nothing(folder_of, tmp_path: Path) -> None:
+    """A vocabulary with holes has larger numbers than entries."""
+    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["tea"] = 1_000_000
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    own = NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
+    assert np.linalg.norm(own.encode_user("coffee")[0]) == pytest.approx(1)
+    with pytest.raises(EncoderError, match="tokens up to number 1000000, the model has"):
+        own.encode_user("tea")
 
 
 @pytest.mark.parametrize("name", ["config.json", "modules.json", "model.safetensors", "tokenizer.json"])

@@ -14,7 +14,8 @@ if __name__ == "__main__":
     package = importlib.util.find_spec(sys.argv[0].partition(".")[0])
     if package is not None and package.submodule_search_locations:
         importlib.import_module(package.name)
-    library = importlib.import_module("models.native.library")
+    from models.native import library
+
     # Whoever imports it later, and all do, finds none.
-    library.LIBRARY, library.PROBLEM = None, "it was left out by benchmarks.without_library"  # type: ignore[attr-defined]
+    library.LIBRARY, library.PROBLEM = None, "it was left out by benchmarks.without_library"
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

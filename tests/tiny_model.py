@@ -63,7 +63,6 @@ def write_tiny_model(
     seed: int = 0,
     kind: Literal["bert", "xlm-roberta"] = "bert",
     heads: int = 2,
-    activation: str = "gelu",
     pooling_mode: str = "mean",
 ) -> Path:
     """Writes a model of about 200 kB into `folder` and returns it.
@@ -87,7 +86,6 @@ def write_tiny_model(
         intermediate_size=2 * dim,
         max_position_embeddings=MAX_POSITIONS + (kind != "bert"),  # RoBERTa's first is padding's
         initializer_range=initializer_range,
-        hidden_act=activation,
         pad_token_id=tokenizer.pad_token_id,
         type_vocab_size=2,
     )

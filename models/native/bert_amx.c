@@ -21,6 +21,7 @@ int recall_may_use_tiles(void) {
 #include "bert_body.h"
 
 enum { SIDE = 16, DEPTH = 64 }; /* a tile of the result is 16 by 16, made 64 inner products' steps at a time */
+_Static_assert(BERT_STEP % DEPTH == 0 && BERT_STEP % (2 * SIDE) == 0, "layers come in whole tiles");
 typedef int32_t Tile[SIDE][SIDE];
 
 static void make_tiles(void) {

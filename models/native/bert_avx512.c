@@ -12,6 +12,7 @@
 #include "bert_body.h"
 
 enum { ROWS = 6, COLUMNS = 4 }; /* of the result, and 16 to a column: with what they are made of they fill the registers */
+_Static_assert(BERT_STEP % (16 * COLUMNS) == 0, "a layer's rows come in whole tiles");
 
 /* `rows` rows of the result, of which 16 * COLUMNS columns. */
 static inline __attribute__((always_inline)) void tile(const int rows, const PackedLayer *layer, const Activations *from,

@@ -1,7 +1,7 @@
 /* A text's vector by BERT in int8 (Sentence-BERT: arXiv:1908.10084). Each file that includes this one compiles it for
    some instructions, names what comes out ENCODE, and defines `multiply`. Vectors of 16 floats are clang's extension:
    whatever registers there are hold them. */
-enum { LANES = 16, WIDE_HEAD = 64, TOGETHER = 4, MAX_GROUPS = 8 };
+enum { LANES = 16, TOGETHER = 4 };
 typedef float Lanes __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
 typedef int8_t Bytes __attribute__((vector_size(16), aligned(1)));
@@ -140,9 +140,9 @@ static void attend_all(const Bert *bert, const float *attention, int64_t n, floa
     int64_t size = bert->dim / bert->heads;
     for (int64_t at = 0; at < bert->dim; at += size) {
         if (size == WIDE_HEAD)
-            attend(4, attention + at, bert->dim, n, keys, weights, to + at);
+            attend(WIDE_HEAD / LANES, attention + at, bert->dim, n, keys, weights, to + at);
         else
-            attend(2, attention + at, bert->dim, n, keys, weights, to + at);
+            attend(NARROW_HEAD / LANES, attention + at, bert->dim, n, keys, weights, to + at);
     }
 }
 

@@ -6,7 +6,7 @@ nothing is padded, nothing prepared for a length.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import IntEnum
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,15 @@ from models.types import Matrix, Vector
 
 # Neighbours that share a factor in what a layer norm gives: there it matters. What other layers read is one group.
 _GROUP = 128
-_MAX_GROUPS = 8
-_STEP = 64  # rows and columns of a layer come in multiples of it
-_HEAD_SIZES = (32, 64)
 _PIECE = 1024  # texts that wait for a thread at a time
 
 
-class Kernel(IntEnum):
-    """Which instructions compute it; numbered as native.h has them."""
+class Kernel(Enum):
+    """Which instructions compute it, by native.h's names, which also has their numbers."""
 
-    PORTABLE = 0
-    AVX512 = 1
-    AMX = 2
+    PORTABLE = auto()
+    AVX512 = auto()
+    AMX = auto()
 
 
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}
@@ -48,8 +45,12 @@ def kernels() -> list[Kernel]:
     if LIBRARY is None:
         return []
     known = cpu.flags() or frozenset()
-    here = [kernel for kernel, flags in _FLAGS.items() if flags <= known and LIBRARY.recall_has_kernel(kernel)]
+    here = [one for one, flags in _FLAGS.items() if flags <= known and LIBRARY.recall_has_kernel(_number(one))]
     return [*here, Kernel.PORTABLE]
+
+
+def _number(kernel: Kernel) -> int:
+    return int(getattr(LIBRARY, kernel.name))
 
 
 def runs_here() -> bool:
@@ -88,7 +89,7 @@ class NativeEncoder:
         if not (runs_here() if kernel is None else kernel in kernels()):
             raise EncoderError(f"{facts.query_runtime} needs a CPU with AVX-512's int8 dot products, this one has none")
         self.runtime: QueryRuntime = facts.query_runtime
-        self._kernel = kernels()[0] if kernel is None else kernel
+        self._kernel = _number(kernels()[0] if kernel is None else kernel)
         self._facts, self._threads = facts, threads
         self._kept = Kept()
         try:
@@ -171,7 +172,7 @@ class NativeEncoder:
     def _fill_norm(self, struct: Any, norm: tuple[Vector, Vector]) -> None:  # noqa: ANN401  # cffi's structs
         struct.weight, struct.bias = map(self._kept.floats, norm)
 
-    def _fill_layer(self, struct: Any, layers: Sequence[tuple[Matrix, Vector]], group: int) -> None:  # noqa: ANN401
+    def _fill_layer(self, struct: Any, layers: Sequence[tuple[Matrix, Vector]], group: int) -> None:  # noqa: ANN401  # cffi's
         """Packs layers that read the same, one behind the other."""
         weight = np.concatenate([weight for weight, _ in layers])
         struct.height, struct.width, struct.group = *weight.shape, group
@@ -199,13 +200,13 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 def _is_computed(shape: BertShape) -> bool:
-    steps = shape.dim % _STEP == 0 and shape.hidden % _STEP == 0
-    return steps and shape.dim / shape.heads in _HEAD_SIZES and shape.hidden >= shape.dim
+    steps = shape.dim % LIBRARY.BERT_STEP == 0 and shape.hidden % LIBRARY.BERT_STEP == 0
+    heads = shape.dim / shape.heads in (LIBRARY.NARROW_HEAD, LIBRARY.WIDE_HEAD)
+    return steps and heads and shape.hidden >= shape.dim
 
 
 def _group(width: int) -> int:
-    """Returns how many neighbours share a factor: about `_GROUP`, in at most `_MAX_GROUPS` groups."""
-    sizes = range(_STEP, width + 1, _STEP)
-    return next(
-        size for size in sizes if width % size == 0 and size >= min(_GROUP, width) and width // size <= _MAX_GROUPS
-    )
+    """Returns how many neighbours share a factor: `_GROUP`, or more where there would be too many groups."""
+    least = max(min(_GROUP, width), width / LIBRARY.MAX_GROUPS)
+    sizes = range(LIBRARY.BERT_STEP, width + 1, LIBRARY.BERT_STEP)
+    return next(size for size in sizes if width % size == 0 and size >= least)

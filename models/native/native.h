@@ -128,7 +128,9 @@ typedef struct {
     const Block *blocks;
 } Bert;
 
-enum { PORTABLE, AVX512, AMX }; /* which instructions compute it */
+enum { PORTABLE, AVX512, AMX };                        /* which instructions compute it */
+enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
+enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
 
 const char *recall_sources(void);
 int recall_has_kernel(int kernel);

@@ -7,8 +7,8 @@ from benchmarks import ROOT
 
 _LOOK = """
 import sys
-from models.native import candidates, library, matching, rescore, search
-print([m.LIBRARY for m in (candidates, library, matching, rescore, search)], sys.argv[1:])
+from models.native import candidates, encoder, library, matching, rescore, search
+print([m.LIBRARY for m in (candidates, encoder, library, matching, rescore, search)], sys.argv[1:])
 """
 
 
@@ -17,4 +17,4 @@ def test_nobody_finds_a_library(tmp_path) -> None:
     command = [sys.executable, "-m", "benchmarks.without_library", "looks", "a", "b"]
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[0] == "[None, None, None, None, None] ['a', 'b']"
+    assert ran.stdout.split("\n")[0] == "[None, None, None, None, None, None] ['a', 'b']"

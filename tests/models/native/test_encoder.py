@@ -14,13 +14,11 @@ from safetensors.numpy import load_file, save_file
 from models import cpu
 from models.encoder import EncoderFacts, Prompts
 from models.errors import EncoderError
-from models.native import encoder, library
+from models.native import encoder
 from models.native.bert_files import BertFiles
 from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here, suits
 from models.types import Matrix
 from tests.tiny_model import MAX_POSITIONS, WORDS, write_tiny_model
-
-pytestmark = pytest.mark.skipif(library.LIBRARY is None, reason="no compiled library")
 
 MODELS = {
     "mean": {"dim": 64},

@@ -5,6 +5,7 @@ Chooses the runtime that the artifact names; imports torch only when that runtim
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -98,6 +99,30 @@ class Encoder(Protocol):
 
     def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+
+
+class Prompting(ABC):
+    """What runtimes that know only texts do alike: each side's prompt is put before them.
+
+    Args:
+        facts: The manifest's description.
+    """
+
+    def __init__(self, facts: EncoderFacts) -> None:
+        self.runtime: QueryRuntime = facts.query_runtime
+        self._facts = facts
+
+    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode_many([self._facts.prompts.user + text for text in texts], on_done)
+
+    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
+        return self._encode_many([self._facts.prompts.item + text for text in texts], on_done)
+
+    @abstractmethod
+    def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        """Returns the unit vectors of texts as they are."""
 
 
 EncoderLoader = Callable[[Path, EncoderFacts, int], Encoder]

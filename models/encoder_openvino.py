@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import cpu
-from models.encoder import EncoderFacts, QueryRuntime
+from models.encoder import EncoderFacts, Prompting, QueryRuntime
 from models.errors import EncoderError
 from models.graph_forms import GraphForms
 from models.graph_inputs import graph_inputs, load_tokenizer, padded
@@ -56,7 +56,7 @@ GRAPH_RUNTIMES: Mapping[QueryRuntime, GraphRuntime] = {
 }
 
 
-class OpenVINOEncoder:
+class OpenVINOEncoder(Prompting):
     """The encoder's OpenVINO runtime.
 
     Args:
@@ -86,8 +86,7 @@ class OpenVINOEncoder:
             self._forms = GraphForms(folder / runtime.graph, config)
         except Exception as error:  # tokenizers raises bare Exception, OpenVINO RuntimeError
             raise EncoderError(f"{folder} holds no usable OpenVINO encoder ({error}); rebuild the artifact") from error
-        self.runtime: QueryRuntime = facts.query_runtime
-        self._facts = facts
+        super().__init__(facts)
         self._threads = threads
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
@@ -95,15 +94,7 @@ class OpenVINOEncoder:
         encoding = self._tokenizer.encode(self._facts.prompts.user + text)
         return self._forms.infer(graph_inputs([encoding], self._facts.max_tokens))[0], bool(encoding.overflowing)
 
-    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
-        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
-        return self._encode([self._facts.prompts.user + text for text in texts], on_done)
-
-    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
-        """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
-        return self._encode([self._facts.prompts.item + text for text in texts], on_done)
-
-    def _encode(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+    def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         # Texts of like length share a batch, so little is padded; long first, so that memory peaks at once.
         order = np.argsort([-len(text) for text in texts], kind="stable")

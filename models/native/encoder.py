@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import cpu
-from models.encoder import EncoderFacts, QueryRuntime
+from models.encoder import EncoderFacts, Prompting
 from models.errors import EncoderError
 from models.graph_inputs import load_tokenizer
 from models.native.arrays import Kept, pointer
@@ -70,7 +70,7 @@ def suits(folder: Path) -> bool:
         return False
 
 
-class NativeEncoder:
+class NativeEncoder(Prompting):
     """The encoder's compiled runtime.
 
     Args:
@@ -88,9 +88,9 @@ class NativeEncoder:
             raise EncoderError(f"{facts.query_runtime} needs the compiled library: {PROBLEM}")
         if not (runs_here() if kernel is None else kernel in kernels()):
             raise EncoderError(f"{facts.query_runtime} needs a CPU with AVX-512's int8 dot products, this one has none")
-        self.runtime: QueryRuntime = facts.query_runtime
+        super().__init__(facts)
         self._kernel = _number(kernels()[0] if kernel is None else kernel)
-        self._facts, self._threads = facts, threads
+        self._threads = threads
         self._kept = Kept()
         try:
             self._tokenizer = load_tokenizer(folder, facts.max_tokens)
@@ -113,14 +113,6 @@ class NativeEncoder:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
         encoding = self._tokenizer.encode(self._facts.prompts.user + text)
         return self._encode(encoding.ids), bool(encoding.overflowing)
-
-    def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
-        """Returns the unit vectors of many user texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
-        return self._encode_many([self._facts.prompts.user + text for text in texts], on_done)
-
-    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
-        """Returns the unit vectors of item texts, shape `(n, dim)`; tells `on_done` how many more are ready."""
-        return self._encode_many([self._facts.prompts.item + text for text in texts], on_done)
 
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)

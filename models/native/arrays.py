@@ -11,6 +11,7 @@ from models.types import Matrix
 
 _PIECE = 4096
 _NEAR_ZERO = 1e-30
+_LINE = 64  # bytes of a cache line
 _KINDS = {
     np.dtype(kind): FFI.typeof(f"{name}[]")
     for kind, name in (
@@ -42,7 +43,17 @@ def floats(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def halves(values: NDArray[Any]) -> NDArray[np.float16]:
     """Returns weights in half the bytes."""
-    return np.ascontiguousarray(values, np.float16)
+    return aligned(values, np.float16)
+
+
+def aligned(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """Returns a copy that begins where a cache line does: wide registers that straddle two lines are filled twice."""
+    n_bytes = values.size * np.dtype(kind).itemsize
+    memory = np.empty(n_bytes + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    copy = memory[start : start + n_bytes].view(kind).reshape(values.shape)
+    copy[...] = values
+    return copy
 
 
 class Kept:
@@ -63,7 +74,7 @@ class Kept:
 
     def halves(self, values: NDArray[Any]) -> Any:  # noqa: ANN401  # cffi's pointers have no type
         """Returns where weights in half the bytes begin."""
-        return self.any(values, np.float16)
+        return self.any(halves(values), np.float16)
 
     def struct(self, struct: Any) -> Any:  # noqa: ANN401  # cffi's structs have no type
         """Returns a struct that another one points to."""

@@ -20,7 +20,7 @@ int recall_may_use_tiles(void) {
 #define ENCODE recall_encode_amx
 #include "bert_body.h"
 
-enum { SIDE = 16, DEPTH = 64 }; /* a tile of the result is 16 by 16, made 64 inner products' steps at a time */
+enum { PAGE = 4096, SIDE = 16, DEPTH = 64 }; /* a tile of the result is 16 by 16, made 64 inner products' steps at a time */
 _Static_assert(BERT_STEP % DEPTH == 0 && BERT_STEP % (2 * SIDE) == 0, "layers come in whole tiles");
 typedef int32_t Tile[SIDE][SIDE];
 
@@ -41,6 +41,10 @@ static inline void multiply_tiles(const int8_t *values, const uint8_t *packed, i
     const uint8_t *right = packed + SIDE * width;
     _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
     for (int64_t k = 0; k < group; k += DEPTH) {
+        for (int line = 0; line < 128; line += 64) { /* the CPU fetches the rest of a page once it has been asked for a bit */
+            _mm_prefetch((const char *)packed + k * 16 + PAGE + line, _MM_HINT_T1);
+            _mm_prefetch((const char *)right + k * 16 + PAGE + line, _MM_HINT_T1);
+        }
         _tile_loadd(4, values + k, width);
         _tile_loadd(6, packed + k * 16, DEPTH);
         _tile_dpbsud(0, 4, 6);

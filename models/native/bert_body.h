@@ -22,6 +22,15 @@ static inline Lanes all(float value) { return (Lanes){0} + value; }
 static inline Lanes larger(Lanes a, Lanes b) { return __builtin_elementwise_max(a, b); }
 static inline Lanes smaller(Lanes a, Lanes b) { return __builtin_elementwise_min(a, b); }
 
+/* By integers that sort as the floats do: of floats, clang asks at each step for what is no number. */
+static inline float largest_of(Lanes values) {
+    Ints bits = (Ints)values, keys = bits ^ (bits >> 31 & 0x7fffffff);
+    int32_t key = __builtin_reduce_max(keys), top = key ^ (key >> 31 & 0x7fffffff);
+    float largest;
+    memcpy(&largest, &top, sizeof largest);
+    return largest;
+}
+
 static inline float sum_of(Lanes values) {
     float sum = 0;
     for (int i = 0; i < LANES; i++) sum += values[i];
@@ -72,9 +81,10 @@ static void add_norm(float *to, const float *from, const float *more, const Affi
 }
 
 static void round_group(const float *from, int64_t n, int8_t *values, float *factor, int32_t *sum) {
-    Lanes top = all(0);
-    for (int64_t i = 0; i < n; i += LANES) top = larger(top, larger(load(from + i), -load(from + i)));
-    float largest = __builtin_reduce_max(top);
+    Ints bits = {0}; /* of absolute values, which sort as these do */
+    for (int64_t i = 0; i < n; i += LANES)
+        bits = __builtin_elementwise_max(bits, (Ints)load(from + i) & 0x7fffffff);
+    float largest = largest_of((Lanes)bits);
     Lanes scale = all(largest > 1e-30f ? 127 / largest : 0);
     Ints total = {0};
     for (int64_t i = 0; i < n; i += LANES) {
@@ -100,8 +110,10 @@ static inline __attribute__((always_inline)) void attend(const int parts, const 
                                                          float *keys, float *weights, float *to) {
     const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf(parts * LANES);
     int64_t stride = 3 * dim, padded = (n + LANES - 1) / LANES * LANES;
-    for (int64_t j = 0; j < padded; j++)
-        for (int d = 0; d < parts * LANES; d++) keys[d * padded + j] = j < n ? scale * k[j * stride + d] : 0;
+    for (int d = 0; d < parts * LANES; d++) {
+        for (int64_t j = 0; j < n; j++) keys[d * padded + j] = scale * k[j * stride + d];
+        for (int64_t j = n; j < padded; j++) keys[d * padded + j] = 0;
+    }
     for (int64_t i = 0; i < n; i += TOGETHER) {
         const float *asked[TOGETHER];
         for (int r = 0; r < TOGETHER; r++) asked[r] = q + (i + r < n ? i + r : n - 1) * stride;
@@ -118,7 +130,7 @@ static inline __attribute__((always_inline)) void attend(const int parts, const 
             for (int64_t j = n; j < padded; j++) row[j] = -INFINITY;
             Lanes top = load(row), total = all(0);
             for (int64_t j = LANES; j < padded; j += LANES) top = larger(top, load(row + j));
-            Lanes most = all(__builtin_reduce_max(top));
+            Lanes most = all(largest_of(top));
             for (int64_t j = 0; j < padded; j += LANES) {
                 Lanes weight = exponential(load(row + j) - most);
                 store(row + j, weight);

@@ -17,7 +17,7 @@ from models import cpu
 from models.encoder import EncoderFacts, Prompting
 from models.errors import EncoderError
 from models.graph_inputs import load_tokenizer
-from models.native.arrays import Kept, pointer
+from models.native.arrays import Kept, aligned, pointer
 from models.native.bert_files import BertFiles, BertShape
 from models.native.library import FFI, LIBRARY, PROBLEM
 from models.types import Matrix, Vector
@@ -188,7 +188,7 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     factors = np.maximum(np.abs(weight).max(axis=1) / 127, np.finfo(np.float32).tiny)
     rounded = (np.rint(weight / factors[:, None]) + 128).astype(np.uint8)
     tiles = rounded.reshape(height // 16, 16, width // 4, 4).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(tiles), factors.astype(np.float32)
+    return aligned(tiles, np.uint8), factors.astype(np.float32)
 
 
 def _is_computed(shape: BertShape) -> bool:

@@ -1,12 +1,13 @@
 """Arrays as the compiled library reads them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.library import FFI
+from models.native.library import FFI, LIBRARY
 from models.types import Matrix
 
 _PIECE = 4096
@@ -41,19 +42,19 @@ def floats(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
 
 
+def aligned(shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+    """Returns zeros that begin where a cache line does: wide registers that straddle two lines are filled twice."""
+    n_bytes = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.zeros(n_bytes + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start : start + n_bytes].view(kind).reshape(shape)
+
+
 def halves(values: NDArray[Any]) -> NDArray[np.float16]:
     """Returns weights in half the bytes."""
-    return aligned(values, np.float16)
-
-
-def aligned(values: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
-    """Returns a copy that begins where a cache line does: wide registers that straddle two lines are filled twice."""
-    n_bytes = values.size * np.dtype(kind).itemsize
-    memory = np.empty(n_bytes + _LINE, np.uint8)
-    start = -memory.ctypes.data % _LINE
-    copy = memory[start : start + n_bytes].view(kind).reshape(values.shape)
-    copy[...] = values
-    return copy
+    weights = aligned(values.shape, np.float16)
+    weights[...] = values
+    return weights
 
 
 class Kept:
@@ -88,23 +89,28 @@ class Kept:
 
 
 class Rounded:
-    """Rows rounded to int8, each by a factor of its own.
+    """Rows rounded to int8, each by a factor of its own, and packed as native.h says.
 
     Args:
         rows: Shape `(n, width)`.
     """
 
     def __init__(self, rows: Matrix) -> None:
-        self._factors: NDArray[np.float32] = np.empty(len(rows), np.float32)
-        self._rows: NDArray[np.int8] = np.empty(rows.shape, np.int8)
-        for start in range(0, len(rows), _PIECE):  # many rows at once would be in memory three times
+        self._shape = n, width = rows.shape
+        together: int = LIBRARY.PACKED_ROWS
+        self._packed = aligned((-(-n // together), -(-width // 2), together, 2), np.int8)
+        self._factors: NDArray[np.float32] = np.empty(n, np.float32)
+        for start in range(0, n, _PIECE):  # many rows at once would be in memory three times
             piece = rows[start : start + _PIECE]
             top = np.abs(piece).max(axis=1, initial=0)
             factors = np.where(top > _NEAR_ZERO, top / 127, 1).astype(np.float32)
             self._factors[start : start + _PIECE] = factors
-            self._rows[start : start + _PIECE] = np.rint(piece / factors[:, None])
+            blocks = self._packed[start // together : (start + _PIECE) // together]
+            rounded = np.zeros((len(blocks) * together, blocks.shape[1] * 2), np.int8)
+            rounded[: len(piece), :width] = np.rint(piece / factors[:, None])
+            blocks[...] = rounded.reshape(len(blocks), together, -1, 2).swapaxes(1, 2)
 
     def fill(self, struct: Any) -> None:  # noqa: ANN401  # cffi's structs have no type
         """Points a struct of the library at them."""
-        struct.n, struct.width = self._rows.shape
-        struct.rows, struct.factors = pointer(self._rows), pointer(self._factors)
+        struct.n, struct.width = self._shape
+        struct.packed, struct.factors = pointer(self._packed), pointer(self._factors)

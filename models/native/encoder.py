@@ -187,8 +187,9 @@ def pack(weight: Matrix) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     height, width = weight.shape
     factors = np.maximum(np.abs(weight).max(axis=1) / 127, np.finfo(np.float32).tiny)
     rounded = (np.rint(weight / factors[:, None]) + 128).astype(np.uint8)
-    tiles = rounded.reshape(height // 16, 16, width // 4, 4).transpose(0, 2, 1, 3)
-    return aligned(tiles, np.uint8), factors.astype(np.float32)
+    packed = aligned((height // 16, width // 4, 16, 4), np.uint8)
+    packed[...] = rounded.reshape(height // 16, 16, width // 4, 4).swapaxes(1, 2)
+    return packed, factors.astype(np.float32)
 
 
 def _is_computed(shape: BertShape) -> bool:

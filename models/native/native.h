@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum { MAX_HOPS = 4, N_FEATURES = 23, CANDIDATE_BYTES = 220 };
+enum { MAX_HOPS = 4, N_FEATURES = 23, CANDIDATE_BYTES = 220, PACKED_ROWS = 16 };
 
 typedef struct {
     const float *weight, *bias; /* of several members one behind the other */
@@ -52,10 +52,11 @@ typedef struct {
     float *zero_shot, *behaviour, *tower, *popularity, *vector;
 } Asked;
 
-/* Rows rounded to int8: row = factor * rounded. */
+/* Rows rounded to int8: row = factor * rounded. Packed to (n / PACKED_ROWS, width / 2, PACKED_ROWS, 2), zeros where
+   there is no row or column. */
 typedef struct {
     int64_t n, width;
-    const int8_t *rows;
+    const int8_t *packed;
     const float *factors;
 } Rounded;
 

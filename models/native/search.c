@@ -1,13 +1,16 @@
 /* What the best are: of users' texts, of items on a few axes, of a pool. */
 #include "native.h"
 #include "vectors.h"
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 /* Where a query is not 0: what lies between needn't be read. */
 typedef struct {
     int64_t start, size;
 } Range;
 
-enum { BLOCK = 64, MAX_RANGES = 16 };
+enum { BLOCK = 64, MAX_RANGES = 16, ROWS = PACKED_ROWS };
 
 static int64_t ranges_of(const float *query, int64_t n, Range *ranges) {
     int64_t found = 0;
@@ -31,11 +34,26 @@ static float dot_of_ranges(const float *row, const float *query, const Range *ra
     return sum;
 }
 
-static int32_t dot_rounded(const int8_t *restrict a, const int16_t *restrict b, int64_t n) {
-    int32_t sum = 0;
-#pragma clang loop vectorize_width(16) interleave_count(4)
-    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
-    return sum;
+/* Inner products of ROWS packed rows with a query of `pairs` pairs. */
+static void dots_rounded(const int8_t *packed, const int16_t *query, int64_t pairs, int32_t *sums) {
+#if defined(__AVX2__)
+    __m256i first = _mm256_setzero_si256(), second = first;
+    for (int64_t i = 0; i < pairs; i++) {
+        int32_t pair;
+        memcpy(&pair, query + 2 * i, sizeof pair);
+        const __m128i *rows = (const __m128i *)(packed + i * 2 * ROWS);
+        __m256i asked = _mm256_set1_epi32(pair);
+        first = _mm256_add_epi32(first, _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(rows)), asked));
+        second = _mm256_add_epi32(second, _mm256_madd_epi16(_mm256_cvtepi8_epi16(_mm_loadu_si128(rows + 1)), asked));
+    }
+    _mm256_storeu_si256((__m256i *)sums, first);
+    _mm256_storeu_si256((__m256i *)sums + 1, second);
+#else
+    memset(sums, 0, ROWS * sizeof *sums);
+    for (int64_t i = 0; i < 2 * pairs; i += 2, packed += 2 * ROWS)
+        for (int row = 0; row < ROWS; row++)
+            sums[row] += packed[2 * row] * query[i] + packed[2 * row + 1] * query[i + 1];
+#endif
 }
 
 /* Places, by row, of the rows that score best as far as int8 tells: so many, and those that equal the last; how many.
@@ -43,23 +61,27 @@ static int32_t dot_rounded(const int8_t *restrict a, const int16_t *restrict b, 
    `eligible` may be NULL; wanted is 1 to the eligible rows. */
 static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted, const uint8_t *eligible,
                       int32_t *places) {
-    int64_t n = rounded->n, width = rounded->width, found = 0;
-    int16_t query[width];
-    float top = 0, *about = malloc(n * sizeof *about);
-    uint32_t *keys = malloc(n * sizeof *keys);
+    int64_t n = rounded->n, width = rounded->width, pairs = (width + 1) / 2, found = 0;
+    int16_t query[2 * pairs];
+    float top = 0;
+    uint32_t *keys = malloc(2 * n * sizeof *keys);
+    query[2 * pairs - 1] = 0;
     for (int64_t i = 0; i < width; i++) top = fmaxf(top, fabsf(asked[i]));
     for (int64_t i = 0; i < width; i++) query[i] = top > 0 ? (int16_t)lrintf(asked[i] * 1023 / top) : 0;
-    for (int64_t i = 0; i < n; i++)
-        about[i] = rounded->factors[i] * dot_rounded(rounded->rows + i * width, query, width);
+    for (int64_t row = 0; row < n; row += ROWS) {
+        int32_t sums[ROWS];
+        dots_rounded(rounded->packed + row * 2 * pairs, query, pairs, sums);
+        for (int64_t i = row; i < row + ROWS && i < n; i++) keys[i] = falling(rounded->factors[i] * sums[i - row]);
+    }
     if (eligible)
         for (int64_t i = 0; i < n; i++)
-            if (!eligible[i]) about[i] = -INFINITY;
-    float least = wanted < n ? kth_largest(about, n, wanted, keys) : -INFINITY;
+            if (!eligible[i]) keys[i] = UINT32_MAX;
+    uint32_t last = wanted < n ? kth_smallest(keys, n, wanted, keys + n) : UINT32_MAX - 1;
     for (int64_t i = 0; i < n; i++) {
         places[found] = (int32_t)i;
-        found += about[i] >= least && about[i] > -INFINITY;
+        found += keys[i] <= last;
     }
-    free(about), free(keys);
+    free(keys);
     return found;
 }
 
@@ -110,8 +132,7 @@ int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int
     float *exact = malloc(found * sizeof *exact);
     for (int64_t i = 0; i < found; i++) {
         const float *next = reduced->vectors + places[i + 1 < found ? i + 1 : i] * dim;
-        for (int64_t j = 0; j < n_ranges; j++) /* what comes next is on its way while this is summed */
-            for (int64_t at = 0; at < ranges[j].size; at += 16) __builtin_prefetch(next + ranges[j].start + at);
+        for (int64_t j = 0; j < n_ranges; j++) ask_for(next + ranges[j].start, ranges[j].size);
         exact[i] = dot_of_ranges(reduced->vectors + places[i] * dim, query, ranges, n_ranges);
     }
     found = best(places, exact, found, k, rows, scores);

@@ -17,6 +17,11 @@ static inline float dot(const float *restrict a, const float *restrict b, int64_
     return sum;
 }
 
+/* Has values on their way while something else is computed. */
+static inline void ask_for(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(values + i);
+}
+
 /* sum += weight * row */
 static inline void add(float *restrict sum, const float *restrict row, float weight, int64_t n) {
     for (int64_t i = 0; i < n; i++) sum[i] += weight * row[i];
@@ -91,40 +96,36 @@ static inline void order_falling(const float *scores, int64_t n, int32_t *order,
     }
 }
 
-/* The k-th largest score; k is 1 to n. */
-static inline float kth_largest(const float *scores, int64_t n, int64_t k, uint32_t *keys) {
+/* The k-th smallest key; k is 1 to n. */
+static inline uint32_t kth_smallest(const uint32_t *keys, int64_t n, int64_t k, uint32_t *spare) {
     enum { SHIFT = 20, BINS = 1 << (32 - SHIFT) };
     uint32_t counts[BINS] = {0}, bin = 0;
-    for (int64_t i = 0; i < n; i++) counts[falling(scores[i]) >> SHIFT]++;
+    for (int64_t i = 0; i < n; i++) counts[keys[i] >> SHIFT]++;
     int64_t before = 0;
     while (before + counts[bin] < k) before += counts[bin++];
     int64_t found = 0;
     for (int64_t i = 0; i < n; i++) {
-        uint32_t key = falling(scores[i]);
-        keys[found] = key; /* no branch: most aren't in the bin, and are written over */
-        found += key >> SHIFT == bin;
+        spare[found] = keys[i]; /* no branch: most aren't in the bin, and are written over */
+        found += keys[i] >> SHIFT == bin;
     }
     /* What falls into one bin is little: bit by bit. */
     uint32_t value = bin << SHIFT;
     k -= before;
     for (int bit = SHIFT - 1; bit >= 0; bit--) {
         int64_t zeros = 0;
-        for (int64_t i = 0; i < found; i++) zeros += !(keys[i] >> bit & 1);
+        for (int64_t i = 0; i < found; i++) zeros += !(spare[i] >> bit & 1);
         uint32_t one = k > zeros;
         k -= one ? zeros : 0;
         value |= one << bit;
         int64_t kept = 0;
         for (int64_t i = 0; i < found; i++) {
-            uint32_t key = keys[i];
-            keys[kept] = key;
+            uint32_t key = spare[i];
+            spare[kept] = key;
             kept += (key >> bit & 1) == one;
         }
         found = kept;
     }
-    uint32_t bits = value & 0x80000000u ? value : ~value & 0x7fffffffu;
-    float score;
-    memcpy(&score, &bits, 4);
-    return score;
+    return value;
 }
 
 #endif

@@ -145,9 +145,9 @@ def test_weights_that_float16_cannot_hold_stay_numpys() -> None:
     assert native_matching(large) is large
 
 
-@pytest.mark.parametrize("n", [1, 40, 300])
-def test_it_finds_the_nearest_as_numpy_does(n: int) -> None:
-    rows = random(1, n, 8)
+@pytest.mark.parametrize(("n", "width"), [(1, 8), (40, 7), (300, 8), (300, 33)])
+def test_it_finds_the_nearest_as_numpy_does(n: int, width: int) -> None:
+    rows = random(1, n, width)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[n // 2] = rows[0]  # equal ones by row
     native = native_nearest(rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.native.library import FFI, LIBRARY
 from models.types import Matrix
 
-_PIECE = 4096
+_BLOCKS = 256
 _NEAR_ZERO = 1e-30
 _LINE = 64  # bytes of a cache line
 _KINDS = {
@@ -100,12 +100,13 @@ class Rounded:
         together: int = LIBRARY.PACKED_ROWS
         self._packed = aligned((-(-n // together), -(-width // 2), together, 2), np.int8)
         self._factors: NDArray[np.float32] = np.empty(n, np.float32)
-        for start in range(0, n, _PIECE):  # many rows at once would be in memory three times
-            piece = rows[start : start + _PIECE]
+        step = _BLOCKS * together
+        for start in range(0, n, step):  # many rows at once would be in memory three times
+            piece = rows[start : start + step]
             top = np.abs(piece).max(axis=1, initial=0)
             factors = np.where(top > _NEAR_ZERO, top / 127, 1).astype(np.float32)
-            self._factors[start : start + _PIECE] = factors
-            blocks = self._packed[start // together : (start + _PIECE) // together]
+            self._factors[start : start + step] = factors
+            blocks = self._packed[start // together : start // together + _BLOCKS]
             rounded = np.zeros((len(blocks) * together, blocks.shape[1] * 2), np.int8)
             rounded[: len(piece), :width] = np.rint(piece / factors[:, None])
             blocks[...] = rounded.reshape(len(blocks), together, -1, 2).swapaxes(1, 2)

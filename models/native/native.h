@@ -52,8 +52,8 @@ typedef struct {
     float *zero_shot, *behaviour, *tower, *popularity, *vector;
 } Asked;
 
-/* Rows rounded to int8: row = factor * rounded. Packed to (n / PACKED_ROWS, width / 2, PACKED_ROWS, 2), zeros where
-   there is no row or column. */
+/* Rows rounded to int8: row = factor * rounded. Packed to (n / PACKED_ROWS, width / 2, PACKED_ROWS, 2), both rounded up,
+   zeros where there is no row or column. Products of up to 16,000 columns fit into int32. */
 typedef struct {
     int64_t n, width;
     const int8_t *packed;

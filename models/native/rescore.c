@@ -111,8 +111,8 @@ void recall_features(const Known *known, const int64_t *rows, const float *score
     float length = log1pf(known->n_history), words = log1pf(known->n_words);
     for (int64_t at = 0; at < n; at++) {
         const float *item = vector_of(&known->items, rows[at]);
-        if (at + 1 < n) ask_for(vector_of(&known->items, rows[at + 1]), d0);
-        if (at + 1 < n) ask_for(vector_of(&known->items, rows[at + 1]) + d0 + known->d1, d2 + 1);
+        const float *next = vector_of(&known->items, rows[at + 1 < n ? at + 1 : at]);
+        ask_for(next, known->n_history ? d0 + known->d1 : d0), ask_for(next + d0 + known->d1, d2 + 1);
         f[0][at] = scores[at];
         f[1][at] = dot(known->zero_shot, item, d0);
         f[3][at] = dot(known->tower, item + d0 + known->d1, d2);

@@ -34,6 +34,8 @@ static float dot_of_ranges(const float *row, const float *query, const Range *ra
     return sum;
 }
 
+_Static_assert(ROWS == 16, "two registers of eight sums");
+
 /* Inner products of ROWS packed rows with a query of `pairs` pairs. */
 static void dots_rounded(const int8_t *packed, const int16_t *query, int64_t pairs, int32_t *sums) {
 #if defined(__AVX2__)
@@ -62,10 +64,10 @@ static void dots_rounded(const int8_t *packed, const int16_t *query, int64_t pai
 static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted, const uint8_t *eligible,
                       int32_t *places) {
     int64_t n = rounded->n, width = rounded->width, pairs = (width + 1) / 2, found = 0;
-    int16_t query[2 * pairs];
+    int16_t query[2 * pairs + 2];
     float top = 0;
     uint32_t *keys = malloc(2 * n * sizeof *keys);
-    query[2 * pairs - 1] = 0;
+    query[width] = 0;
     for (int64_t i = 0; i < width; i++) top = fmaxf(top, fabsf(asked[i]));
     for (int64_t i = 0; i < width; i++) query[i] = top > 0 ? (int16_t)lrintf(asked[i] * 1023 / top) : 0;
     for (int64_t row = 0; row < n; row += ROWS) {
@@ -76,7 +78,8 @@ static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted
     if (eligible)
         for (int64_t i = 0; i < n; i++)
             if (!eligible[i]) keys[i] = UINT32_MAX;
-    uint32_t last = wanted < n ? kth_smallest(keys, n, wanted, keys + n) : UINT32_MAX - 1;
+    uint32_t last = wanted < n ? kth_smallest(keys, n, wanted, keys + n) : UINT32_MAX;
+    if (last == UINT32_MAX) last--; /* who isn't eligible stays out, whatever is wanted */
     for (int64_t i = 0; i < n; i++) {
         places[found] = (int32_t)i;
         found += keys[i] <= last;

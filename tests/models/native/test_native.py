@@ -184,6 +184,15 @@ def test_it_returns_only_the_eligible() -> None:
     assert rows.tolist() == [row for row in np.argsort(-(vectors @ query)) if eligible[row]][:10]
 
 
+@pytest.mark.parametrize("n_eligible", [0, 2])
+def test_who_is_not_eligible_stays_out_whatever_is_asked_for(n_eligible: int) -> None:
+    native, _ = _search(40)
+    eligible = np.zeros(40, np.bool_)
+    eligible[:n_eligible] = True
+    rows, _ = native.search(random(3, 200), 5, 10, eligible)
+    assert sorted(rows.tolist()) == list(range(n_eligible))
+
+
 def test_what_is_no_number_finds_nothing() -> None:
     native, _ = _search(500)
     for wrong in (np.nan, np.inf):

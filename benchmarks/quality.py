@@ -32,6 +32,7 @@ from models.training.judge import CUTOFFS
 from models.training.split import Task
 
 _POSITION = "position"
+_CREATED = "created"
 _TIMES = ("timestamp", _POSITION)  # the first that holds anything
 _console = Console(width=None if sys.stdout.isatty() else 200)
 
@@ -101,6 +102,7 @@ def write_toml(data: Path, folder: Path, text: list[str], leave_out: str | None,
     if _holds_anything(table, "text"):
         keys["text"] = "text"
     lines = ["[catalogue]", f"path = {json.dumps(str((data / 'items.parquet').resolve()))}", f"text = {text}"]
+    lines += [f"time = {json.dumps(_CREATED)}"] if _CREATED in pq.read_schema(data / "items.parquet").names else []
     lines += ["[interactions]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
     lines += ["[learning]", "enabled = true", "[encoder]", 'query_runtime = "openvino-f32"  # its choice takes minutes']
     toml = folder / "recall.toml"

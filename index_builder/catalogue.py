@@ -45,7 +45,7 @@ def read_catalogue(config: CatalogueConfig, *, to_text: ToText, named: Container
         DataError: The table can't be read, a configured column is in no row, more rows are bad than
             `max_reject_share` allows, or no item is left.
     """
-    columns = [config.id, *config.text, *config.attributes]
+    columns = [config.id, *config.fields]
     require_columns(config.path, columns)
     items: list[Item] = []
     places: dict[str, tuple[str, int]] = {}
@@ -71,7 +71,7 @@ def read_catalogue(config: CatalogueConfig, *, to_text: ToText, named: Container
 def _item(values: Mapping[str, object], config: CatalogueConfig, to_text: ToText) -> Item:
     item_id = read_id(values.get(config.id), config.id)
     text = to_text([read_text(values.get(column), column) for column in config.text])
-    fields = {column: read_attribute(values.get(column), column) for column in [*config.text, *config.attributes]}
+    fields = {column: read_attribute(values.get(column), column) for column in config.fields}
     return Item(item_id, text, fields)
 
 

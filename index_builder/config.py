@@ -30,7 +30,15 @@ class CatalogueConfig(_Section):
     id: str = Field("item_id", description="Column of the item id; integers become strings.")
     text: list[str] = Field(min_length=1, description="Text columns, joined in this order and encoded.")
     attributes: list[str] = Field([], description="Columns kept for filters and `with_fields`.")
+    time: str | None = Field(
+        None, description="When the item came to be: what its age is worth is learnt, if anything."
+    )
     max_reject_share: Share = Field(0.01, description="Build fails when more of the rows than this are bad.")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns that are kept with each item, each once."""
+        return tuple(dict.fromkeys([*self.text, *self.attributes, *([self.time] if self.time else [])]))
 
 
 class InteractionsConfig(_Section):

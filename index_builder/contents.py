@@ -64,7 +64,7 @@ def contents_of(
         pairs = sample_pairs(inputs.interactions)
     return ArtifactContents(
         items=inputs.catalogue.items,
-        item_fields=tuple(dict.fromkeys([*config.text, *config.attributes])),
+        item_fields=config.fields,
         text_fields=tuple(config.text),
         live_seq=inputs.live_seq,
         embeddings=embeddings,

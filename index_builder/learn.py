@@ -8,6 +8,7 @@ import numpy as np
 from index_builder.config import BuildConfig
 from index_builder.encode import torch_device
 from index_builder.inputs import Inputs
+from index_builder.item_times import item_times
 from index_builder.progress import say_learning
 from index_builder.user_texts import clean_texts, encode_users, texts_read
 from models.artifact import Artifact
@@ -73,18 +74,20 @@ def learn(
     if inputs.interactions is None:
         return Lesson(None)
     item_texts = [item.text for item in inputs.catalogue.items]
-    unread = _unread(inputs.interactions)
-    clean = _texts_to_learn_from(inputs.interactions, recipe, all_are_read=not unread)
+    warnings = _unread(inputs.interactions)
+    clean = _texts_to_learn_from(inputs.interactions, recipe, all_are_read=not warnings)
     own, queries = first_words(item_texts), some_words(item_texts)
     every = [*clean.values(), *own, *queries]
     user_texts, n_encoded = encode_users(every, encoder, embeddings.shape[1], parent=parent)
     texts = EncodedTexts(clean, user_texts.embeddings, own, queries)
-    features = make_features(item_texts, embeddings, texts, seed=_SEED)
+    times, untimely = item_times(inputs.catalogue.items, config.catalogue.time)
+    warnings += untimely
+    features = make_features(item_texts, embeddings, texts, item_times=times, seed=_SEED)
     try:
         device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"
         parts, chosen = fit(inputs.interactions, features, device=device, seed=_SEED, say=say_learning)
     except DataError as error:
-        return Lesson(None, warnings=[f"nothing is learnt, the artifact is zero-shot: {error}"])
+        return Lesson(None, warnings=[*warnings, f"nothing is learnt, the artifact is zero-shot: {error}"])
     return Lesson(
         learnt=learnt_of(parts, shift_popularity(chosen, config.learning.popularity), features),
         head=chosen.head,
@@ -92,7 +95,7 @@ def learn(
         user_texts=user_texts,
         n_encoded=n_encoded,
         n_reused=len(every) - n_encoded,
-        warnings=unread,
+        warnings=warnings,
     )
 
 

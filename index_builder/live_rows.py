@@ -59,8 +59,7 @@ def fold(items: Sequence[Item], live: LiveRows, config: BuildConfig, recipe: Tex
         if record.is_deleted or not text:
             folded.pop(record.id, None)
         else:
-            names = dict.fromkeys([*config.catalogue.text, *config.catalogue.attributes])
-            folded[record.id] = Item(record.id, text, {name: fields.get(name) for name in names})
+            folded[record.id] = Item(record.id, text, {name: fields.get(name) for name in config.catalogue.fields})
     return list(folded.values())
 
 

@@ -18,15 +18,17 @@ class ItemSide:
         behaviour: From a text to the behaviour part, shape `(text_dim, d₁)`.
         history: From a text to what a consumed item adds to a user's behaviour part, shape `(text_dim, d₁)`.
         tower: Makes the tower's part.
+        popularity: What is taken for theirs, as nobody consumed them yet: 0 is average, more where newness is wanted.
     """
 
     projection: Matrix
     behaviour: Matrix
     history: Matrix
     tower: Tower
+    popularity: float = 0.0
 
     def parts(self, texts: Matrix) -> Parts:
-        """Returns the parts of new items, one row each; nothing is known of their popularity.
+        """Returns the parts of new items, one row each.
 
         Args:
             texts: [embedding ; lexical vector ; what its words add ; how many words] of each, shape
@@ -37,7 +39,7 @@ class ItemSide:
             zero_shot=meaning @ self.projection,
             behaviour=meaning @ self.behaviour,
             tower=self.tower.items(meaning, words),
-            popularity=np.zeros((len(texts), 1), np.float32),
+            popularity=np.full((len(texts), 1), self.popularity, np.float32),
         )
 
     def history_factors(self, texts: Matrix) -> Matrix:

@@ -52,6 +52,7 @@ LEARNT_FILES = frozenset(
     }
 )
 _TOWER = "tower."
+_NEW_POPULARITY = "popularity_of_new"  # absent from artifacts of before items had times
 _COVARIANCES = ("covariance_zero_shot", "covariance_behaviour", "covariance_tower", "covariance_popularity")
 
 
@@ -116,6 +117,7 @@ def write_learnt(folder: Path, learnt: Learnt) -> None:
         "behaviour_of_text": learnt.item_side.behaviour,
         "history_of_text": learnt.item_side.history,
         "idf": lexicon.idf,
+        _NEW_POPULARITY: np.array([learnt.item_side.popularity], np.float32),
         **{_TOWER + name: tensor for name, tensor in side.tower.tensors.items()},
         **dict(zip(_COVARIANCES, learnt.matching.covariances, strict=True)),
     }
@@ -155,7 +157,13 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
             neighbours=Neighbours(near, cosines),
             text_neighbours=_load_text_neighbours(folder, n_items),
         )
-        item_side = ItemSide(side.projection, tensors["behaviour_of_text"], tensors["history_of_text"], tower)
+        item_side = ItemSide(
+            side.projection,
+            tensors["behaviour_of_text"],
+            tensors["history_of_text"],
+            tower,
+            float(tensors[_NEW_POPULARITY][0]) if _NEW_POPULARITY in tensors else 0.0,
+        )
         loadings, words = term_vectors[:, : -facts.tower.width], term_vectors[:, -facts.tower.width :]
         lexicon = Lexicon({term: column for column, term in enumerate(terms)}, tensors["idf"], loadings, words)
     except (SafetensorError, KeyError, OSError, ValueError, IndexError) as error:

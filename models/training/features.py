@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from models.lexical import Lexicon, word_counts
@@ -43,6 +44,7 @@ class Features:
         text_rows: Row of each user text, as the interactions have it, and of each query.
         own_rows: Row of the text that is an item's own first words, shape `(n_items,)`; empty without them.
         queries: Few words that stand for what people ask for, with the row of the item that says them.
+        item_times: When each item came to be, shape `(n_items,)`; NaN where that isn't known. None: of no item.
     """
 
     embeddings: Matrix
@@ -55,6 +57,7 @@ class Features:
     text_rows: Mapping[str, int]
     own_rows: Rows
     queries: Mapping[str, int]
+    item_times: NDArray[np.float64] | None = None
 
     @property
     def n_items(self) -> int:
@@ -80,13 +83,21 @@ class Features:
         return np.hstack([self.text_vectors[rows], by_word, self.text_words[rows]]).astype(np.float32)
 
 
-def make_features(item_texts: Sequence[str], embeddings: Matrix, texts: EncodedTexts, *, seed: int) -> Features:
+def make_features(
+    item_texts: Sequence[str],
+    embeddings: Matrix,
+    texts: EncodedTexts,
+    *,
+    item_times: NDArray[np.float64] | None = None,
+    seed: int,
+) -> Features:
     """Fits the lexicon on the catalogue's texts and joins both kinds of vectors.
 
     Args:
         item_texts: Clean, in row order.
         embeddings: Their encodings, shape `(n_items, dim)`.
         texts: What users wrote, and the items' first words.
+        item_times: When each item came to be, NaN where that isn't known, shape `(n_items,)`.
         seed: Of the lexicon's SVD.
     """
     lexicon = fit_lexicon(item_texts, seed=seed)
@@ -104,4 +115,5 @@ def make_features(item_texts: Sequence[str], embeddings: Matrix, texts: EncodedT
         text_rows=query_rows | {text: row for row, text in enumerate(texts.clean)},
         own_rows=np.arange(len(texts.clean), len(known), dtype=np.int64),
         queries=texts.queries,
+        item_times=item_times,
     )

@@ -18,7 +18,7 @@ from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
-from models.training.weigh import alone, weigh
+from models.training.weigh import alone, weigh, weigh_freshness
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
@@ -48,6 +48,7 @@ class Recipe:
         weights: Of the parts, by situation.
         training: How the tower is fitted.
         held: How strongly the behaviour part is held.
+        freshness: How much the age of items counts beside their popularity.
         head: What re-scores the pool; None where it isn't better than the pool's own order.
         figures: Validation recall by situation: the product's, that of text similarity and of popularity; loss
             curves; the head's before and after.
@@ -57,6 +58,7 @@ class Recipe:
     weights: SituationWeights
     training: TowerTraining
     held: Regularisation
+    freshness: float
     head: FeatureHead | None
     figures: dict[str, JsonValue]
 
@@ -81,7 +83,7 @@ def fit(
     parts_fit = PartsFit(interactions, features, held=recipe.held, seed=seed)
     training = recipe.training
     parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
-    return parts, recipe
+    return parts.with_freshness(recipe.freshness), recipe
 
 
 def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent) -> Recipe:
@@ -113,14 +115,19 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         training = replace(training, epochs=epochs.n_best + _MORE)
         parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
     say("weights")
-    decay, weights, figures = weigh(parts, by_task, features, _decays(held_out.past))
+    decays = _decays(held_out.past)
+    freshness = weigh_freshness(parts, by_task, features, decays[len(decays) // 2])
+    parts = parts.with_freshness(freshness)
+    decay, weights, figures = weigh(parts, by_task, features, decays)
+    if parts.freshness is not None:
+        figures["freshness"] = freshness
     figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
     head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
-    return Recipe(decay, weights, training, parts_fit.held, head, figures)
+    return Recipe(decay, weights, training, parts_fit.held, freshness, head, figures)
 
 
 def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:

@@ -8,6 +8,7 @@ from models.fused import Parts, UserSide
 from models.item_side import ItemSide
 from models.tower import TowerFacts
 from models.training.features import Features
+from models.training.freshness import fit_freshness
 from models.training.hold import held_by_validation
 from models.training.interactions import Interactions
 from models.training.l3ae import L3AE, Regularisation, factorise, history_matrix
@@ -67,6 +68,7 @@ class PartsFit:
         self.held = behaviour.held
         self._history, self._behaviour = factorise(behaviour, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
         self._neighbours = fit_neighbours(consumed, seed=seed)
+        self._freshness = fit_freshness(features.item_times, past)
         axes = _principal(meaning)
         self._projection = axes[:, :_ZERO_SHOT_DIM]
         self._text_neighbours = fit_user_text_neighbours(events, features, self._projection, seed=seed)
@@ -135,7 +137,7 @@ class PartsFit:
         )
         items = Parts(self._zero_shot, self._behaviour, fitted.items, self._inputs.popularity[:, None])
         item_side = ItemSide(self._projection, *self._from_text, fitted.tower)
-        return FittedParts(side, items, item_side, fitted.words, fitted.losses)
+        return FittedParts(side, items, item_side, fitted.words, fitted.losses, self._freshness)
 
 
 def fit_parts(

@@ -8,6 +8,7 @@ import numpy as np
 from models.fused import FusedMatching, KnownUser, Parts, PartWeights, SituationWeights, UserSide, covariance, scale
 from models.item_side import ItemSide
 from models.training.features import Features
+from models.training.freshness import Freshness
 from models.training.judge import mean_recalls, recalls
 from models.training.metrics import PerUser
 from models.training.split import Case
@@ -24,6 +25,7 @@ class FittedParts:
         item_side: That of items to come.
         words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
         losses: The tower's, by epoch.
+        freshness: What the age of items is worth; None where their times aren't known or say nothing.
     """
 
     side: UserSide
@@ -31,6 +33,18 @@ class FittedParts:
     item_side: ItemSide
     words: Matrix
     losses: tuple[float, ...] = ()
+    freshness: Freshness | None = None
+
+    def with_freshness(self, share: float) -> "FittedParts":
+        """Returns these parts with age counted into popularity: so many of its deviations to one of popularity's."""
+        if self.freshness is None or share == 0:
+            return self
+        popularity = self.items.popularity + np.float32(share) * self.freshness.items[:, None]
+        return replace(
+            self,
+            items=replace(self.items, popularity=popularity),
+            item_side=replace(self.item_side, popularity=share * self.freshness.newest),
+        )
 
     def matching(self, decay: float, weights: SituationWeights) -> FusedMatching:
         """Returns the matching that a decay and weights make of these parts."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from models.fused import PartWeights, SituationWeights
 from models.training.features import Features
+from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation
 from models.training.split import Case, Task
@@ -14,6 +15,7 @@ from models.types import JsonValue, Matrix
 _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 # What a text says is never left out: new items and short texts depend on it.
 _LEAST_ZERO_SHOT = 0.1
+_FRESHNESS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _ROUNDS = 2
 _LEAST_GAIN = 0.0005
 
@@ -49,6 +51,30 @@ def weigh(
     return decay, start.model_copy(update=chosen), figures
 
 
+def weigh_freshness(
+    parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float
+) -> float:
+    """Returns how much the age of items counts beside their popularity; 0 where validation gains nothing beyond noise.
+
+    Args:
+        parts: Fitted on what was before the cases, age left out.
+        by_task: Validation cases.
+        features: Of items and texts.
+        decay: What a step back in texts or history multiplies a weight by.
+    """
+    if parts.freshness is None:
+        return 0.0
+    task: Task = "history" if "history" in by_task else "text"
+    chosen, recall = 0.0, None
+    for share in _FRESHNESS:
+        scores = PartScores(parts.with_freshness(share), by_task[task], features, decay)
+        found = scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
+        # Where age counts at all it counts for a lot.
+        if recall is None or _is_gain(found - recall, errors=2):
+            chosen, recall = share, found
+    return chosen
+
+
 def alone(part: str) -> PartWeights:
     """Returns weights of which one part has all."""
     return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
@@ -66,11 +92,15 @@ def climb(scores: PartScores, start: PartWeights) -> tuple[PartWeights, float]:
         for name in PartWeights.model_fields:
             others = scores.total(best.model_copy(update={name: 0.0}))
             for weight in _allowed(name):
-                gain = (found := scores.by_case(_plus(others, weight, scores.part(name)))) - recall
-                # One standard error of the paired difference: what chance may have done moves nothing.
-                if gain.mean() > max(gain.std() / np.sqrt(len(gain)), _LEAST_GAIN):
+                found = scores.by_case(_plus(others, weight, scores.part(name)))
+                if _is_gain(found - recall):
                     best, recall = best.model_copy(update={name: weight}), found
     return best, float(recall.mean())
+
+
+def _is_gain(gain: PerUser, errors: int = 1) -> bool:
+    """Returns whether it is more than so many standard errors of the paired difference: chance moves nothing."""
+    return bool(gain.mean() > max(errors * gain.std() / np.sqrt(len(gain)), _LEAST_GAIN))
 
 
 def _allowed(part: str) -> Sequence[float]:

@@ -12,7 +12,7 @@ from models.training.split import Case
 from tests.models.training.worlds import World
 
 WORLD = World(n_users=60)
-BASELINES = all_baselines(WORLD.item_texts, WORLD.user_texts)
+BASELINES = all_baselines(WORLD.item_texts, WORLD.user_texts, WORLD.item_times)
 NOBODY = 59
 SAID = next(iter(WORLD.user_texts))
 

@@ -21,7 +21,7 @@ def evaluation() -> Evaluation:
     world = World(n_users=60)
     exam = hold_out(world.interactions, world.encodings.items)
     evaluator = Evaluator(exam)
-    for baseline in all_baselines(world.item_texts, world.user_texts):
+    for baseline in all_baselines(world.item_texts, world.user_texts, world.item_times):
         found = tuned_baseline(baseline, exam, world.encodings) if baseline.name in NAMES else None
         if found is not None:
             evaluator.add(found)

@@ -44,6 +44,28 @@ def test_the_manifest_says_what_was_learnt_and_what_it_gained(store: ArtifactSto
     assert history["product"]["recall@10"] > history["popularity"]["recall@10"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(("value", "warned"), [(0.5, False), ("lately", True)], ids=["numbers", "words"])
+def test_the_age_of_items_comes_from_a_column_of_the_catalogue(
+    demo: Path, store: ArtifactStore, value: float | str, *, warned: bool
+) -> None:
+    rows = [json.loads(line) for line in (demo / "items.jsonl").read_text().splitlines()]
+    added = [number * value if isinstance(value, float) else value for number in range(len(rows))]
+    lines = [json.dumps(row | {"added": time}) for row, time in zip(rows, added, strict=True)]
+    (demo / "items.jsonl").write_text("\n".join(lines))
+    toml = (demo / "recall.toml").read_text()
+    (demo / "recall.toml").write_text(toml.replace("[catalogue]", '[catalogue]\ntime = "added"'))
+
+    report = rebuild(demo)
+
+    artifact = store.open()
+    validation = artifact.manifest.quality["validation"]
+    assert isinstance(validation, dict)
+    assert ("freshness" in validation) != warned
+    assert any("nothing is learnt from the age" in warning for warning in report.warnings) == warned
+    assert artifact.manifest.item_fields[-1] == "added"
+    assert artifact.fields.get(1)["added"] == added[1]
+
+
 def test_user_texts_are_encoded_once(demo: Path) -> None:
     """The live artifact has them all; a new one costs one, another encoder costs all."""
     first = rebuild(demo).user_texts

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import (
@@ -141,6 +142,17 @@ def test_written_and_read_it_serves_the_same(tmp_path: Path, members: int) -> No
     np.testing.assert_allclose(vector_of(again, known), vector_of(model, known), atol=1e-3)
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
     np.testing.assert_array_equal(again.lexicon.vector("b a"), model.lexicon.vector("b a"))
+
+
+def test_what_new_items_are_worth_is_kept_and_nothing_in_artifacts_of_before(tmp_path: Path) -> None:
+    model = learnt()
+    write_learnt(tmp_path, replace(model, item_side=replace(model.item_side, popularity=1.5)))
+    again = load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM)
+    assert again.item_side.popularity == 1.5
+    tensors = load_file(tmp_path / MATCHING)
+    del tensors["popularity_of_new"]
+    save_file(tensors, tmp_path / MATCHING)
+    assert load_learnt(tmp_path, model.matching.facts, n_items=N_ITEMS, dim=DIM).item_side.popularity == 0
 
 
 def test_an_artifact_of_before_there_were_text_neighbours_has_none(tmp_path: Path) -> None:

@@ -1,8 +1,15 @@
 """New items from their text alone: each part as stated."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.models.test_fused import TEXT_DIM, TOWER, learnt, random
+
+
+def test_where_new_items_are_wanted_they_count_as_popular() -> None:
+    side = replace(learnt().item_side, popularity=1.5)
+    assert side.parts(random(30, 3, TEXT_DIM + TOWER + 1)).popularity.tolist() == [[1.5]] * 3
 
 
 def test_each_part_comes_from_the_text() -> None:

@@ -47,7 +47,7 @@ def contender(name: str, ranker: Oracle | Wrong, exam: Exam) -> Contender:
 def evaluated(world: World, *names: str) -> tuple[Evaluation, Evaluator]:
     exam = exam_of(world)
     evaluator = Evaluator(exam)
-    for baseline in all_baselines(world.item_texts, world.user_texts):
+    for baseline in all_baselines(world.item_texts, world.user_texts, world.item_times):
         if baseline.name in names and (found := tuned_baseline(baseline, exam, world.encodings)) is not None:
             evaluator.add(found)
     return evaluator.evaluation([]), evaluator
@@ -122,7 +122,7 @@ def test_baselines_are_tuned_and_fitted_on_the_past(monkeypatch: pytest.MonkeyPa
     world = World()
     exam = exam_of(world)
     seen: list[Interactions] = []
-    for baseline in all_baselines(world.item_texts, world.user_texts):
+    for baseline in all_baselines(world.item_texts, world.user_texts, world.item_times):
         fit = type(baseline).fit
         monkeypatch.setattr(
             type(baseline),

@@ -184,3 +184,39 @@ def test_it_tells_what_it_does() -> None:
     assert "tower, epoch 1 of at most 10" in said
     assert "weights" in said
     assert "all 900 interactions" in said
+
+
+def forum(*, wanted_is_new: bool) -> tuple[Interactions, Features]:
+    """A question an hour; each hour three users answer one of the four newest, or any that ever will be."""
+    rng = np.random.default_rng(3)
+    n_items, n_users = 200, 60
+    hours = np.repeat(np.arange(20, n_items), 3)
+    items = np.array([rng.integers(hour - 3, hour + 1) if wanted_is_new else rng.integers(n_items) for hour in hours])
+    users = np.arange(len(hours)) % n_users
+    interactions = Interactions(users, tuple(map(str, range(n_users))), items, hours + 0.5)
+    texts = [f"question {row}" for row in range(n_items)]
+    embeddings, nothing = unit(rng.standard_normal((n_items, 8))), EncodedTexts({}, np.empty((0, 8), np.float32))
+    times = np.arange(n_items, dtype=np.float64) - (0 if wanted_is_new else n_items)
+    return interactions, make_features(texts, embeddings, nothing, item_times=times, seed=0)
+
+
+@pytest.mark.parametrize("wanted_is_new", [True, False])
+def test_the_age_of_items_counts_where_it_says_something(*, wanted_is_new: bool) -> None:
+    interactions, features = forum(wanted_is_new=wanted_is_new)
+    parts, recipe = fit(interactions, features)
+    assert recipe.figures["freshness"] == recipe.freshness
+    assert (recipe.freshness > 0) == wanted_is_new
+    assert (parts.item_side.popularity > 0) == wanted_is_new
+    newest, oldest = parts.items.popularity[-3:].mean(), parts.items.popularity[:3].mean()
+    assert (newest > oldest + 1) == wanted_is_new
+
+
+def test_ages_are_those_at_the_end_of_the_past() -> None:
+    """What is consumed later says nothing of them, nor do its times."""
+    interactions, features = forum(wanted_is_new=True)
+    held_out = split(interactions)
+    after = replace(features, item_times=np.where(np.arange(200) > held_out.past.items.max(), 1e9, features.item_times))
+    for known in (features, after):
+        parts = fit_parts(held_out.past, known)
+        assert parts.freshness is not None
+        np.testing.assert_allclose(parts.freshness.items[-20:], parts.freshness.newest, rtol=1e-5)

@@ -55,6 +55,7 @@ class World:
             times=times if ordered else None,
             texts=texts,
         )
+        self.item_times = np.arange(self.n_items, dtype=np.float64)
         self.item_texts = [f"item {row} word{row // per_theme}" for row in range(self.n_items)]
         self.user_texts = {text: text for text in texts}
         centres = rng.standard_normal((n_themes, 16))

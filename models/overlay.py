@@ -165,7 +165,7 @@ def lay_over(
     learnt, vectors = None, embeddings
     if artifact.learnt is not None:
         texts = artifact.text_vectors(embeddings, [item.text for item in items])
-        learnt, vectors = _learnt_over(artifact.learnt, texts)
+        learnt, vectors = _learnt_over(artifact.learnt, texts, np.array(inherited, np.int64))
     own_rows = {item.id: n + number for number, item in enumerate(items)}
     fields = {**changed, **{n + number: item.fields for number, item in enumerate(items)}}
     over = replace(
@@ -183,9 +183,14 @@ def lay_over(
     return over, _Recaller(recaller, over, dead)
 
 
-def _learnt_over(learnt: Learnt, texts: Matrix) -> tuple[Learnt, Matrix]:
-    """Returns the matching with the items of these texts behind its own, and their vectors."""
+def _learnt_over(learnt: Learnt, texts: Matrix, inherited: Rows) -> tuple[Learnt, Matrix]:
+    """Returns the matching with the items of these texts behind its own, and their vectors.
+
+    An item that stands over one of the catalogue is as popular as that, and no newer.
+    """
     parts, side = learnt.item_side.parts(texts), learnt.matching.side
+    known = inherited >= 0
+    parts.popularity[known] = learnt.item_vectors[inherited[known], -1:]
     vectors = parts.joined().astype(np.float32)
     side = replace(
         side,

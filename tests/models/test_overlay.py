@@ -12,6 +12,8 @@ from models.recaller import Recaller, UserQuery
 from models.relation_head import cosine_head
 from models.types import Matrix
 from tests.artifacts import memory_artifact, unit_rows
+from tests.models.test_fused import DIM as EMBEDDING
+from tests.models.test_fused import N_ITEMS, learnt
 
 N, DIM = 40, 8
 VECTORS = unit_rows(N, DIM)
@@ -94,6 +96,17 @@ def test_popularity_is_that_of_the_row_that_is_stood_over_and_none_for_a_new_ite
     assert found.fallback == "popular"
     assert found.rows.tolist() == [4, 3, 0, 5]
     assert found.scores.tolist() == pytest.approx([1, 0.8, 0.2, 0])
+
+
+def test_what_stands_over_a_learnt_item_is_as_popular_and_no_newer() -> None:
+    model = learnt()
+    model = replace(model, item_side=replace(model.item_side, popularity=3.0))
+    plain = replace(memory_artifact(unit_rows(N_ITEMS, EMBEDDING)), learnt=model)
+    more = live(unit_rows(2, EMBEDDING, seed=1), [None, 7])
+    artifact, _ = lay_over(plain, Recaller(plain), more, changed={}, deleted=[])
+    assert artifact.learnt is not None
+    popularity = artifact.learnt.item_vectors[np.array([N_ITEMS, N_ITEMS + 1])][:, -1]
+    assert popularity.tolist() == [3.0, model.item_vectors[7, -1]]
 
 
 def test_the_heads_bias_goes_with_the_item() -> None:

@@ -21,7 +21,7 @@ N_THEMES, PER_THEME, N_USERS, PER_USER = 5, 16, 150, 6
 N_ITEMS = N_THEMES * PER_THEME
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _thorough(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_thoroughly(monkeypatch)
 
@@ -83,11 +83,13 @@ def recall(interactions: Interactions, features: Features, k: str = "recall@10")
     return found
 
 
+@pytest.mark.usefixtures("_thorough")
 def test_themes_are_found_from_histories() -> None:
     """Ten of the eleven items of the theme that are left: chance is 10/75, themes give 10/11."""
     assert recall(*world())["history"] > 0.7
 
 
+@pytest.mark.usefixtures("_thorough")
 def test_themes_are_found_from_texts_alone() -> None:
     """Six of the theme's sixteen items are right: a ranking that knows the theme finds 6/16·10 of 6, chance .13."""
     found = recall(*world(texts=True))
@@ -95,6 +97,7 @@ def test_themes_are_found_from_texts_alone() -> None:
     assert found["history"] > 0.6
 
 
+@pytest.mark.usefixtures("_thorough")
 def test_with_shuffled_targets_nothing_is_found() -> None:
     """Leaks would show here: recall falls to what chance gives, 10 of 75 items, within noise."""
     assert recall(*world(shuffled=True))["history"] < 0.25
@@ -108,6 +111,7 @@ def test_a_seed_repeats() -> None:
     np.testing.assert_array_equal(first[0].items.joined(), second[0].items.joined())
 
 
+@pytest.mark.usefixtures("_thorough")
 def test_an_early_best_epoch_is_fitted_again_with_two_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped at a high learning rate it is best sooner than one whose rate comes down."""
     recalls = iter([0.1, 0.3, 0.2, 0.1, 0.1])
@@ -134,6 +138,7 @@ def test_the_search_judges_what_the_service_does() -> None:
             np.testing.assert_allclose(row, parts.items.joined() @ asked.vector, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("_thorough")
 def test_an_item_without_users_is_found_by_its_text() -> None:
     """Item 0 is in no interaction; users of its theme still get it among the first half of the catalogue."""
     interactions, features = world(texts=True)
@@ -181,7 +186,7 @@ def test_it_tells_what_it_does() -> None:
     said: list[str] = []
     fit(*world(), say=said.append)
     assert said[0] == "750 interactions, validated on users who are known 150 by history"
-    assert "tower, epoch 1 of at most 10" in said
+    assert "tower, epoch 1 of at most 2" in said
     assert "weights" in said
     assert "all 900 interactions" in said
 

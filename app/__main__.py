@@ -4,12 +4,17 @@ import os
 import signal
 import sys
 import tempfile
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from app.settings import ServiceSettings, load_settings, unknown_variables
 from models.errors import RecallError
+
+# Longer than load balancers and clients' pools keep an idle connection (60 s): where the server is the first to close
+# one, a request that is on its way is lost.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def main() -> None:
@@ -42,21 +47,24 @@ def _serve(settings: ServiceSettings) -> None:
     app = create_app(settings, engine=engine)
     del engine  # the app lets go of it once another artifact takes over
     settle()
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    uvicorn.run(app, **_options(settings))
 
 
 def _serve_workers(settings: ServiceSettings) -> None:
     with tempfile.TemporaryDirectory(prefix="recall-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # the workers' metrics meet here
-        config = uvicorn.Config(
-            "app.main:app",
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            log_level="warning",
-            access_log=False,
-        )
+        config = uvicorn.Config("app.main:app", workers=settings.workers, **_options(settings))
         _Workers(config, sockets=[config.bind_socket()]).run()
+
+
+def _options(settings: ServiceSettings) -> dict[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+        "log_level": "warning",
+        "access_log": False,
+    }
 
 
 class _Workers(Multiprocess):

@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -122,6 +124,16 @@ def test_callers_who_leave_harm_nobody(service):
     assert service.recall(text="somebody who stays")["candidates"]
     assert httpx.get(f"{service.url}/readyz").status_code == 200
     assert "Traceback" not in service.errors
+
+
+def test_an_idle_connection_stays_open(service):
+    """Uvicorn's own patience is 5 s; then the next request of a load balancer, which keeps it for 60, gets lost."""
+    connection = HTTPConnection("127.0.0.1", httpx.URL(service.url).port, timeout=PATIENCE)
+    for pause in (6, 0):
+        connection.request("GET", "/livez")
+        assert connection.getresponse().read() == b'{"status":"alive"}'
+        time.sleep(pause)
+    connection.close()
 
 
 def test_what_is_no_http_harms_nobody(service):

@@ -31,7 +31,7 @@ class CatalogueConfig(_Section):
     text: list[str] = Field(min_length=1, description="Text columns, joined in this order and encoded.")
     attributes: list[str] = Field([], description="Columns kept for filters and `with_fields`.")
     time: str | None = Field(
-        None, description="When the item came to be: what its age is worth is learnt, if anything."
+        None, min_length=1, description="When the item came to be: what its age is worth is learnt, if anything."
     )
     max_reject_share: Share = Field(0.01, description="Build fails when more of the rows than this are bad.")
 

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from index_builder.event_times import EventTimes, TimeKind
 from index_builder.rejects import RowError
 from models.errors import DataError
-from models.types import Item
+from models.types import Item, JsonValue
+
+_KINDS = (TimeKind.NUMBER, TimeKind.DATE, TimeKind.CALENDAR)
 
 
 def item_times(items: Sequence[Item], column: str | None) -> tuple[NDArray[np.float64] | None, list[str]]:
     """Returns the time of each item, shape `(n,)`, NaN where there is none, and what a person should look at.
 
-    There are no times where the column isn't one of times; a build doesn't fail by it.
+    The column is taken for what most of its cells can be: numbers, dates, or dates that begin with day or month.
+    Without any there are no times; a warning says so, and the build goes on.
 
     Args:
         items: With the column among their fields.
@@ -22,25 +25,40 @@ def item_times(items: Sequence[Item], column: str | None) -> tuple[NDArray[np.fl
     """
     if column is None:
         return None, []
+    given = {row: value for row, item in enumerate(items) if not _is_blank(value := item.fields.get(column))}
+    read = max((_read(given, column, kind) for kind in _KINDS), key=len)
+    warnings = []
+    if len(read) < len(given):
+        row = next(row for row in given if row not in read)
+        warnings.append(
+            f"catalogue.time, the column {column}, can't be read in {len(given) - len(read)} of {len(given)} cells,"
+            f" such as that of {items[row].id}: {given[row]!r:.80}"
+        )
+    if not read:
+        nothing = f"the column {column} has no numbers or dates: nothing is learnt from the age of items"
+        return None, [*warnings, nothing]
+    found = np.full(len(items), np.nan)
+    found[list(read)] = list(read.values())
+    return found, warnings
+
+
+def _read(given: dict[int, JsonValue], column: str, kind: TimeKind) -> dict[int, float]:
+    """Returns the times of the rows that can be read as a kind."""
     times, rows = EventTimes(column), list[int]()
-    unread: list[str] = []
-    for row, item in enumerate(items):
-        value = item.fields.get(column)
-        if value is None or value == "":
-            continue
+    times.kind = kind
+    for row, value in given.items():
         try:
             times.add(value)
-        except RowError as error:
-            unread.append(f"{item.id}: {error}")
-        else:
-            rows.append(row)
-    named = f"catalogue.time, the column {column},"
-    warnings = [f"{named} can't be read of {len(unread)} items, such as {unread[0]}"] if unread else []
-    if not rows or times.kind is TimeKind.TEXT:
-        return None, [*warnings, f"{named} holds no numbers or dates, so nothing is learnt from the age of items"]
-    found = np.full(len(items), np.nan)
+        except RowError:
+            continue
+        rows.append(row)
+    if not rows:
+        return {}
     try:
-        found[rows] = times.to_array()
-    except DataError as error:
-        return None, [*warnings, f"{named} says nothing of age: {error}"]
-    return found, warnings
+        return dict(zip(rows, times.to_array().tolist(), strict=True))
+    except DataError:  # nothing tells day from month
+        return {}
+
+
+def _is_blank(value: JsonValue) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

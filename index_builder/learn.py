@@ -19,6 +19,7 @@ from models.relation_head import FeatureHead
 from models.text import TextRecipe
 from models.training.features import EncodedTexts, make_features
 from models.training.fit import fit, learnt_of, shift_popularity
+from models.training.freshness import clock_problem
 from models.training.interactions import Interactions
 from models.training.split import split
 from models.types import JsonValue, Matrix
@@ -82,6 +83,8 @@ def learn(
     texts = EncodedTexts(clean, user_texts.embeddings, own, queries)
     times, untimely = item_times(inputs.catalogue.items, config.catalogue.time)
     warnings += untimely
+    if times is not None and (problem := clock_problem(times, inputs.interactions)):
+        warnings.append(f"nothing is learnt from the age of items: {problem}")
     features = make_features(item_texts, embeddings, texts, item_times=times, seed=_SEED)
     try:
         device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"

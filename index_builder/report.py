@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
 
+from models.training.freshness import FRESHNESS
 from models.types import JsonValue
 
 
@@ -104,6 +105,9 @@ def _validation_lines(validation: JsonValue) -> list[str]:
     """Returns a line for each task and way of ranking."""
     lines: list[str] = []
     for task, found in validation.items() if isinstance(validation, dict) else ():
+        if task == FRESHNESS:
+            lines.append(f"the age of items counts {found} deviations of their popularity")
+            continue
         assert isinstance(found, dict)
         for name, figures in found.items():
             if name == "situations":

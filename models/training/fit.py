@@ -11,6 +11,7 @@ from models.learnt import Learnt
 from models.relation_head import FeatureHead
 from models.training.features import Features
 from models.training.fit_parts import PartsFit
+from models.training.freshness import FRESHNESS
 from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
 from models.training.l3ae import Regularisation
@@ -120,7 +121,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     parts = parts.with_freshness(freshness)
     decay, weights, figures = weigh(parts, by_task, features, decays)
     if parts.freshness is not None:
-        figures["freshness"] = freshness
+        figures[FRESHNESS] = freshness
     figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]

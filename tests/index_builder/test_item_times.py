@@ -29,37 +29,46 @@ def test_numbers_and_dates_are_seconds(values: tuple[JsonValue, ...]) -> None:
 
 
 def test_an_item_may_have_none() -> None:
-    times, warnings = item_times([*_items(1, None, "", 2), Item("i9", "a text")], "created")
+    times, warnings = item_times([*_items(1, None, "", " ", 2), Item("i9", "a text")], "created")
 
     assert times is not None
-    np.testing.assert_array_equal(times, [1, np.nan, np.nan, 2, np.nan])
+    np.testing.assert_array_equal(times, [1, np.nan, np.nan, np.nan, 2, np.nan])
     assert warnings == []
 
 
-def test_what_cannot_be_read_is_told_with_an_example() -> None:
-    times, warnings = item_times(_items(1, "soon", [3], 2), "created")
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        (("unknown", 1, [3], 2), [np.nan, 1, np.nan, 2]),
+        ((0, "1970-01-02", "1970-01-03", "unknown"), [np.nan, 86_400, 172_800, np.nan]),
+    ],
+    ids=["numbers", "dates"],
+)
+def test_what_most_cells_are_is_read_and_the_others_are_told_of(
+    values: tuple[JsonValue, ...], seconds: list[float]
+) -> None:
+    """Whatever comes first."""
+    times, warnings = item_times(_items(*values), "created")
 
     assert times is not None
-    np.testing.assert_array_equal(times, [1, np.nan, np.nan, 2])
+    np.testing.assert_array_equal(times, seconds)
     assert warnings == [
-        "catalogue.time, the column created, can't be read of 2 items, such as i1: created is 'soon', it has to be a"
-        " number as the first row has"
+        f"catalogue.time, the column created, can't be read in 2 of 4 cells, such as that of i0: {values[0]!r}"
     ]
 
 
-@pytest.mark.parametrize("values", [("new", "old"), (None, ""), ()], ids=["words", "nothing", "no items"])
-def test_a_column_without_times_is_told_of(values: tuple[JsonValue, ...]) -> None:
+@pytest.mark.parametrize(
+    ("values", "n_warnings"),
+    [(("new", "old"), 2), ((None, ""), 1), ((), 1), (("01/02/2024", "03/04/2024"), 2)],
+    ids=["words", "nothing", "no items", "day and month left open"],
+)
+def test_a_column_without_times_is_told_of(values: tuple[JsonValue, ...], n_warnings: int) -> None:
     times, warnings = item_times(_items(*values), "created")
 
     assert times is None
-    assert warnings == [
-        "catalogue.time, the column created, holds no numbers or dates, so nothing is learnt from the age of items"
-    ]
+    assert len(warnings) == n_warnings
+    assert warnings[-1] == "the column created has no numbers or dates: nothing is learnt from the age of items"
 
 
-def test_dates_that_leave_day_and_month_open_are_told_of() -> None:
-    times, warnings = item_times(_items("01/02/2024", "03/04/2024"), "created")
-
-    assert times is None
-    assert len(warnings) == 1
-    assert warnings[0].startswith("catalogue.time, the column created, says nothing of age: ")
+def test_without_a_column_there_is_nothing_to_say() -> None:
+    assert item_times(_items(1, 2), None) == (None, [])

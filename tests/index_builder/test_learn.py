@@ -49,7 +49,8 @@ def test_the_age_of_items_comes_from_a_column_of_the_catalogue(
     demo: Path, store: ArtifactStore, value: float | str, *, warned: bool
 ) -> None:
     rows = [json.loads(line) for line in (demo / "items.jsonl").read_text().splitlines()]
-    added = [number * value if isinstance(value, float) else value for number in range(len(rows))]
+    first = min(json.loads(line)["timestamp"] for line in (demo / "interactions.jsonl").read_text().splitlines())
+    added = [first + number * value if isinstance(value, float) else value for number in range(len(rows))]
     lines = [json.dumps(row | {"added": time}) for row, time in zip(rows, added, strict=True)]
     (demo / "items.jsonl").write_text("\n".join(lines))
     toml = (demo / "recall.toml").read_text()
@@ -61,6 +62,7 @@ def test_the_age_of_items_comes_from_a_column_of_the_catalogue(
     validation = artifact.manifest.quality["validation"]
     assert isinstance(validation, dict)
     assert ("freshness" in validation) != warned
+    assert any(line.startswith("the age of items counts ") for line in report.lines()) != warned
     assert any("nothing is learnt from the age" in warning for warning in report.warnings) == warned
     assert artifact.manifest.item_fields[-1] == "added"
     assert artifact.fields.get(1)["added"] == added[1]

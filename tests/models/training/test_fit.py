@@ -192,16 +192,16 @@ def test_it_tells_what_it_does() -> None:
 
 
 def forum(*, wanted_is_new: bool) -> tuple[Interactions, Features]:
-    """A question an hour; each hour three users answer one of the four newest, or any that ever will be."""
+    """A question an hour; each hour three users answer one of the four newest, or any there is."""
     rng = np.random.default_rng(3)
     n_items, n_users = 200, 60
     hours = np.repeat(np.arange(20, n_items), 3)
-    items = np.array([rng.integers(hour - 3, hour + 1) if wanted_is_new else rng.integers(n_items) for hour in hours])
+    items = np.array([rng.integers(hour - 3 if wanted_is_new else 0, hour + 1) for hour in hours])
     users = np.arange(len(hours)) % n_users
     interactions = Interactions(users, tuple(map(str, range(n_users))), items, hours + 0.5)
     texts = [f"question {row}" for row in range(n_items)]
     embeddings, nothing = unit(rng.standard_normal((n_items, 8))), EncodedTexts({}, np.empty((0, 8), np.float32))
-    times = np.arange(n_items, dtype=np.float64) - (0 if wanted_is_new else n_items)
+    times = np.arange(n_items, dtype=np.float64)
     return interactions, make_features(texts, embeddings, nothing, item_times=times, seed=0)
 
 

@@ -82,7 +82,12 @@ class Kept:
         self._structs.append(struct)
         return struct
 
-    def fill(self, tensors: Mapping[str, NDArray[Any]], name: str, struct: Any) -> None:  # noqa: ANN401  # cffi's
+    def fill(
+        self,
+        tensors: Mapping[str, NDArray[Any]],
+        name: str,
+        struct: Any,  # noqa: ANN401  # cffi's structs have no type
+    ) -> None:
         """Points a layer or an affine map at its tensors."""
         weights = self.halves if FFI.typeof(struct).cname == "Layer" else self.floats
         struct.weight, struct.bias = weights(tensors[f"{name}.weight"]), self.floats(tensors[f"{name}.bias"])

@@ -161,10 +161,19 @@ class NativeEncoder(Prompting):
             self._fill_norm(block.outer_norm, files.norm(f"{name}.output.LayerNorm"))
         return bert
 
-    def _fill_norm(self, struct: Any, norm: tuple[Vector, Vector]) -> None:  # noqa: ANN401  # cffi's structs
+    def _fill_norm(
+        self,
+        struct: Any,  # noqa: ANN401  # cffi's structs have no type
+        norm: tuple[Vector, Vector],
+    ) -> None:
         struct.weight, struct.bias = map(self._kept.floats, norm)
 
-    def _fill_layer(self, struct: Any, layers: Sequence[tuple[Matrix, Vector]], group: int) -> None:  # noqa: ANN401  # cffi's
+    def _fill_layer(
+        self,
+        struct: Any,  # noqa: ANN401  # cffi's structs have no type
+        layers: Sequence[tuple[Matrix, Vector]],
+        group: int,
+    ) -> None:
         """Packs layers that read the same, one behind the other."""
         weight = np.concatenate([weight for weight, _ in layers])
         struct.height, struct.width, struct.group = *weight.shape, group

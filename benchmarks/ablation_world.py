@@ -7,7 +7,6 @@ from index_builder.config import BuildConfig, TextConfig, load_config
 from index_builder.contents import text_recipe
 from index_builder.encode import cores, encode_items, prepare_encoder
 from index_builder.inputs import read_inputs
-from index_builder.item_times import item_times
 from index_builder.learn import first_words
 from index_builder.user_texts import clean_texts, encode_users
 from models.artifact import ENCODER
@@ -59,9 +58,8 @@ class World:
         clean, own = clean_texts(self.past, recipe), first_words(item_texts)
         encoder = load_encoder(folder / ENCODER, facts.run_by(facts.reference), cores())
         encoded, _ = encode_users([*clean.values(), *own], encoder, facts.dim, parent=None)
-        times, _ = item_times(inputs.catalogue.items, self.config.catalogue.time)
         texts = EncodedTexts(clean, encoded.embeddings, own)
-        return make_features(item_texts, items, texts, item_times=times, seed=_SEED)
+        return make_features(item_texts, items, texts, item_times=inputs.item_times, seed=_SEED)
 
 
 def read_world(toml: Path, folder: Path, task: str) -> World:

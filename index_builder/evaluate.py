@@ -17,7 +17,6 @@ from index_builder.contents import contents_of, probe_of, text_recipe
 from index_builder.encode import EncoderPreparer, cores, encode_items, prepare_encoder
 from index_builder.finetune import finetuned
 from index_builder.inputs import Inputs, read_inputs
-from index_builder.item_times import item_times
 from index_builder.learn import Lesson, first_words, learn
 from index_builder.lock import builder_lock
 from index_builder.progress import progress
@@ -101,8 +100,8 @@ class _Evaluation:
             artifact_bytes=sum(file.bytes for file in artifact.manifest.files.values()),
         )
         products = _products(artifact, exam, encodings)
-        times, _ = item_times(inputs.catalogue.items, self.config.catalogue.time)
-        evaluation = _judge(exam, products, all_baselines(item_texts, user_texts, times), encodings)
+        baselines = all_baselines(item_texts, user_texts, inputs.item_times)
+        evaluation = _judge(exam, products, baselines, encodings)
         pools = _pools(exam, Served(artifact, encodings, rescore=False))
         found = {"pools": pools, "cost": cost, "losses": _losses(lesson), "warnings": self.warnings}
         return evaluation.model_copy(update=found)

@@ -3,11 +3,15 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from index_builder.catalogue import Catalogue, read_catalogue
 from index_builder.config import BuildConfig
 from index_builder.event_rows import join, read_event_rows
 from index_builder.event_times import TimeKind
 from index_builder.interactions import RawInteractions, read_interactions
+from index_builder.item_times import item_times
 from index_builder.live_rows import LiveRows, fold, read_live_rows
 from index_builder.rejects import EXAMPLES, Rejects
 from index_builder.report import EventCounts, InteractionCounts
@@ -29,6 +33,8 @@ class Inputs:
         warnings: What a person should look at.
         live_seq: Changes of live items up to this number are in the catalogue.
         time_kind: How times were understood; None where there are none.
+        item_times: When each item came to be, NaN where that isn't known, shape `(n_items,)`; None: of no item, or
+            there is nothing to learn from it.
     """
 
     catalogue: Catalogue
@@ -39,6 +45,7 @@ class Inputs:
     warnings: list[str]
     live_seq: int = 0
     time_kind: TimeKind | None = None
+    item_times: NDArray[np.float64] | None = None
 
 
 def read_inputs(config: BuildConfig, recipe: TextRecipe, *, rejects: Path, live_since: int | None = None) -> Inputs:
@@ -78,8 +85,10 @@ def read_inputs(config: BuildConfig, recipe: TextRecipe, *, rejects: Path, live_
             f"interactions.time, the column {config.interactions.time}, holds text, which orders events as text sorts;"
             " where it means dates, write them as ISO 8601, such as 2024-12-31T23:59"
         )
+    times, untimely = item_times(catalogue.items, config.catalogue.time)
+    warnings += [*unknown_items, *untimely]
     return Inputs(
-        catalogue, interactions, counts, events, summaries, [*warnings, *unknown_items], live.cut, raw.time_kind
+        catalogue, interactions, counts, events, summaries, warnings, live.cut, raw.time_kind, item_times=times
     )
 
 

@@ -26,7 +26,10 @@ def item_times(items: Sequence[Item], column: str | None) -> tuple[NDArray[np.fl
     if column is None:
         return None, []
     given = {row: value for row, item in enumerate(items) if not _is_blank(value := item.fields.get(column))}
-    read = max((_read(given, column, kind) for kind in _KINDS), key=len)
+    read: dict[int, float] = {}
+    for kind in _KINDS:
+        if len(read) < len(given):
+            read = max(read, _read(given, column, kind), key=len)
     warnings = []
     if len(read) < len(given):
         row = next(row for row in given if row not in read)

@@ -8,7 +8,6 @@ import numpy as np
 from index_builder.config import BuildConfig
 from index_builder.encode import torch_device
 from index_builder.inputs import Inputs
-from index_builder.item_times import item_times
 from index_builder.progress import say_learning
 from index_builder.user_texts import clean_texts, encode_users, texts_read
 from models.artifact import Artifact
@@ -81,8 +80,7 @@ def learn(
     every = [*clean.values(), *own, *queries]
     user_texts, n_encoded = encode_users(every, encoder, embeddings.shape[1], parent=parent)
     texts = EncodedTexts(clean, user_texts.embeddings, own, queries)
-    times, untimely = item_times(inputs.catalogue.items, config.catalogue.time)
-    warnings += untimely
+    times = inputs.item_times
     if times is not None and (problem := clock_problem(times, inputs.interactions)):
         warnings.append(f"nothing is learnt from the age of items: {problem}")
     features = make_features(item_texts, embeddings, texts, item_times=times, seed=_SEED)

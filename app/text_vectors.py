@@ -79,7 +79,7 @@ class TextVectors:
         self._memory = memory
         self._remote = remote
         self._max_waiting = max_waiting
-        self._flights: dict[bytes, asyncio.Task[CachedText]] = {}
+        self._flights: dict[bytes, asyncio.Future[CachedText]] = {}
         self._unwritten: dict[bytes, CachedText] = {}
         self._writer: asyncio.Task[None] | None = None
 
@@ -103,9 +103,7 @@ class TextVectors:
         cache = self._cache_use(len(entries), len(wanted))
         if len(entries) < len(wanted):
             flights = self._join({key: text for key, text in wanted.items() if key not in entries})
-            # Shielded: the flight belongs to all who wait for it.
-            landed = await asyncio.gather(*map(asyncio.shield, flights.values()))
-            entries.update(zip(flights, landed, strict=True))
+            entries.update(zip(flights, await _landed(list(flights.values())), strict=True))
         degraded = bool(wanted) and (read_failed or self._remote_failing())
         if degraded and self._writer is None:
             # Where memory answers everything, only a write can find out that Redis is back; and it may have
@@ -153,30 +151,27 @@ class TextVectors:
             return "hit"
         return "partial" if n_found else "miss"
 
-    def _join(self, missing: Mapping[bytes, str]) -> dict[bytes, asyncio.Task[CachedText]]:
+    def _join(self, missing: Mapping[bytes, str]) -> dict[bytes, asyncio.Future[CachedText]]:
         new = [key for key in missing if key not in self._flights]
         if len(self._flights) + len(new) > self._max_waiting:
             raise OverloadedError(
                 f"{len(self._flights)} texts wait for encoding and this request brings {len(new)} more, but "
                 f"{self._max_waiting} may wait; come back in a moment, or send fewer texts at once"
             )
+        loop = asyncio.get_running_loop()
         for key in new:
-            flight = asyncio.create_task(self._fly(key, missing[key]))
+            flight = loop.run_in_executor(self._executor, self._encode_rounded, missing[key])
             self._flights[key] = flight
             flight.add_done_callback(partial(self._land, key))
         return {key: self._flights[key] for key in missing}
 
-    async def _fly(self, key: bytes, text: str) -> CachedText:
-        loop = asyncio.get_running_loop()
-        entry = await loop.run_in_executor(self._executor, self._encode_rounded, text)
-        self._memory.put_many({key: entry})
-        self._write_later({key: entry})
-        return entry
-
-    def _land(self, key: bytes, flight: asyncio.Task[CachedText]) -> None:
+    def _land(self, key: bytes, flight: asyncio.Future[CachedText]) -> None:
         del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # marks it as seen: all who waited may have gone
+        # To ask for the error marks it as seen: all who waited may have gone.
+        if not flight.cancelled() and flight.exception() is None:
+            entry = {key: flight.result()}
+            self._memory.put_many(entry)
+            self._write_later(entry)
 
     def _encode_rounded(self, text: str) -> CachedText:
         vector, truncated = self._encode(text)
@@ -213,3 +208,10 @@ class TextVectors:
             self._unwritten.clear()
         finally:
             self._writer = None
+
+
+async def _landed(flights: Sequence[asyncio.Future[CachedText]]) -> Sequence[CachedText]:
+    # Shielded: a flight belongs to all who wait for it. Nearly always it is one, and gathering is a detour.
+    if len(flights) == 1:
+        return [await asyncio.shield(flights[0])]
+    return await asyncio.gather(*map(asyncio.shield, flights))

@@ -12,8 +12,8 @@ from sentence_transformers import SentenceTransformer
 from models.encoder import EncoderFacts, Prompts
 from models.encoder_openvino import GRAPH, OpenVINOEncoder
 from models.errors import EncoderError
-from models.graph_inputs import TOKENIZER
 from models.openvino_runtime import ov
+from models.tokens import TOKENIZER
 from models.types import Matrix
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from typing import Any
 
 from models.encoder import EncoderFacts, QueryRuntime
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES
-from models.graph_inputs import graph_inputs, load_tokenizer
+from models.graph_inputs import graph_inputs
 from models.openvino_runtime import CORE, ov
+from models.tokens import load_tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def _in_int8(folder: Path, texts: Sequence[str], facts: EncoderFacts) -> Any:  #
     import nncf
 
     tokenizer = load_tokenizer(folder, facts.max_tokens)
-    sample = [graph_inputs([tokenizer.encode(facts.prompts.user + text)], facts.max_tokens) for text in texts]
+    sample = [graph_inputs([tokenizer.encode(facts.prompts.user + text).ids], facts.max_tokens) for text in texts]
     return nncf.quantize(
         _read(folder),
         nncf.Dataset(sample),

@@ -15,7 +15,8 @@ from models import cpu
 from models.encoder import EncoderFacts, Prompting, QueryRuntime
 from models.errors import EncoderError
 from models.graph_forms import GraphForms
-from models.graph_inputs import graph_inputs, load_tokenizer, padded
+from models.graph_inputs import graph_inputs, padded
+from models.tokens import load_tokenizer, token_reader
 from models.types import Matrix, Vector
 
 GRAPH = "openvino_model.xml"
@@ -83,6 +84,7 @@ class OpenVINOEncoder(Prompting):
             config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = runtime.group
         try:
             self._tokenizer = load_tokenizer(folder, facts.max_tokens)
+            self._tokens = token_reader(self._tokenizer, facts.max_tokens)
             self._forms = GraphForms(folder / runtime.graph, config)
         except Exception as error:  # tokenizers raises bare Exception, OpenVINO RuntimeError
             raise EncoderError(f"{folder} holds no usable OpenVINO encoder ({error}); rebuild the artifact") from error
@@ -91,8 +93,8 @@ class OpenVINOEncoder(Prompting):
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
-        encoding = self._tokenizer.encode(self._facts.prompts.user + text)
-        return self._forms.infer(graph_inputs([encoding], self._facts.max_tokens))[0], bool(encoding.overflowing)
+        tokens, was_cut = self._tokens(self._facts.prompts.user + text)
+        return self._forms.infer(graph_inputs([tokens], self._facts.max_tokens))[0], was_cut
 
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
@@ -104,8 +106,9 @@ class OpenVINOEncoder(Prompting):
             for start in range(0, len(order), _PIECE):
                 rows = order[start : start + _PIECE]
                 encodings = self._tokenizer.encode_batch([texts[row] for row in rows])
-                batches = list(_batches([len(encoding.ids) for encoding in encodings]))
-                inputs = (graph_inputs([encodings[n] for n in batch], self._facts.max_tokens) for batch in batches)
+                tokens = [encoding.ids for encoding in encodings]
+                batches = list(_batches(list(map(len, tokens))))
+                inputs = (graph_inputs([tokens[n] for n in batch], self._facts.max_tokens) for batch in batches)
                 for batch, found in zip(batches, pool.map(self._forms.infer, inputs), strict=True):
                     vectors[rows[batch]] = found
                     on_done(len(batch))

@@ -69,7 +69,10 @@ class TextRecipe(BaseModel):
 
         NFKC, HTML comments, scripts and known tags out, entities resolved; cleaning twice changes nothing.
         """
-        text = text[:MAX_CHARS].encode("utf-8", "replace").decode("utf-8")  # lone surrogates can't be tokenised
+        text = text[:MAX_CHARS]
+        if not self.strip_punctuation and not self.stop_words and _is_plain(folded := " ".join(text.split())):
+            return folded
+        text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates can't be tokenised
         for number in count(1):
             cleaned = self._clean_once(text)
             if cleaned == text:
@@ -106,6 +109,11 @@ def text_hash(text: str) -> bytes:
 def is_cut(text: str) -> bool:
     """Returns whether cleaning drops the end of a raw text for its length."""
     return len(text) > MAX_CHARS
+
+
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing to clean: no markup, no reference, no sign that has another form."""
+    return text.isascii() and text.isprintable() and "<" not in text and "&" not in text
 
 
 def _without_hidden(text: str) -> str:

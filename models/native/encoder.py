@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from models import cpu
 from models.encoder import EncoderFacts, Prompting
 from models.errors import EncoderError
-from models.graph_inputs import load_tokenizer
 from models.native.arrays import Kept, aligned, pointer
 from models.native.bert_files import BertFiles, BertShape
 from models.native.library import FFI, LIBRARY, PROBLEM
+from models.tokens import load_tokenizer, token_reader
 from models.types import Matrix, Vector
 
 # Neighbours that share a factor in what a layer norm gives: there it matters. What other layers read is one group.
@@ -93,14 +93,15 @@ class NativeEncoder(Prompting):
         self._threads = threads
         self._kept = Kept()
         try:
-            self._tokenizer = load_tokenizer(folder, facts.max_tokens)
+            tokenizer = load_tokenizer(folder, facts.max_tokens)
+            self._tokens = token_reader(tokenizer, facts.max_tokens)
             files = BertFiles(folder)
             self._native = self._fill(files)
         except EncoderError:
             raise
         except Exception as error:  # tokenizers raises bare Exception, broken files whatever they lead to
             raise EncoderError(f"{folder} holds no usable model ({error}); rebuild the artifact") from error
-        n_tokens = self._tokenizer.get_vocab_size()
+        n_tokens = tokenizer.get_vocab_size()
         self._most = len(files.words), len(files.positions)
         if n_tokens > self._most[0] or facts.max_tokens > self._most[1] or facts.dim > files.shape.dim:
             raise EncoderError(
@@ -111,15 +112,15 @@ class NativeEncoder(Prompting):
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
-        encoding = self._tokenizer.encode(self._facts.prompts.user + text)
-        return self._encode(encoding.ids), bool(encoding.overflowing)
+        tokens, was_cut = self._tokens(self._facts.prompts.user + text)
+        return self._encode(tokens), was_cut
 
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         with ThreadPoolExecutor(self._threads) as pool:
             for start in range(0, len(texts), _PIECE):
                 piece = texts[start : start + _PIECE]
-                found = pool.map(lambda text: self._encode(self._tokenizer.encode(text).ids), piece)
+                found = pool.map(lambda text: self._encode(self._tokens(text)[0]), piece)
                 for row, vector in enumerate(found, start):
                     vectors[row] = vector
                     on_done(1)

@@ -7,7 +7,7 @@ import pytest
 from index_builder.encoder_source import find_model
 from models.encoder import load_encoder
 from models.encoder_openvino import GRAPH
-from models.graph_inputs import TOKENIZER
+from models.tokens import TOKENIZER
 from tests.tiny_model import Prepared, prepare, write_tiny_model
 
 TEXTS = ["", "tea", "light boots for walks in mountains", "轻便的登山靴"]

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from models.encoder_openvino import GRAPH, OpenVINOEncoder
 from models.errors import EncoderError
-from models.graph_inputs import TOKENIZER
+from models.tokens import TOKENIZER
 from tests.tiny_model import Prepared
 
 

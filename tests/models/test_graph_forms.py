@@ -9,7 +9,8 @@ import pytest
 from models import graph_forms
 from models.encoder_openvino import GRAPH
 from models.graph_forms import GraphForms
-from models.graph_inputs import graph_inputs, load_tokenizer
+from models.graph_inputs import graph_inputs
+from models.tokens import load_tokenizer
 from models.types import Matrix
 from tests.tiny_model import Prepared
 
@@ -31,7 +32,7 @@ def forms(tiny: Prepared) -> Iterator[GraphForms]:
 
 def _ask(forms: GraphForms, tiny: Prepared, *texts: str) -> Matrix:
     tokenizer = load_tokenizer(tiny.folder, tiny.facts.max_tokens)
-    return forms.infer(graph_inputs([tokenizer.encode(text) for text in texts], tiny.facts.max_tokens))
+    return forms.infer(graph_inputs([tokenizer.encode(text).ids for text in texts], tiny.facts.max_tokens))
 
 
 def test_a_length_that_comes_often_gets_a_form_that_answers_alike(forms: GraphForms, tiny: Prepared) -> None:

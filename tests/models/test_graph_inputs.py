@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.graph_inputs import graph_inputs, load_tokenizer, padded
+from models.graph_inputs import graph_inputs, padded
+from models.tokens import load_tokenizer
 from tests.tiny_model import Prepared
 
 
@@ -21,7 +22,7 @@ def test_there_are_few_lengths() -> None:
 @pytest.mark.parametrize(("n_words", "length"), [(1, 8), (6, 8), (7, 16), (100, 24)])
 def test_inputs_are_padded_and_masked_but_never_beyond_the_model(tiny: Prepared, n_words: int, length: int) -> None:
     tokenizer = load_tokenizer(tiny.folder, 24)
-    inputs = graph_inputs([tokenizer.encode("web " * n_words), tokenizer.encode("tea")], 24)
+    inputs = graph_inputs([tokenizer.encode("web " * n_words).ids, tokenizer.encode("tea").ids], 24)
     tokens = min(n_words + 2, 24)
     assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (2, length)
     np.testing.assert_array_equal(inputs["attention_mask"].sum(axis=1), [tokens, 3])

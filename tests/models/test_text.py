@@ -1,5 +1,7 @@
+import string
 import unicodedata
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -190,6 +192,14 @@ def test_a_word_with_many_marks_keeps_the_first_and_what_follows() -> None:
     assert PLAIN.clean(zalgo) == "z" + "\u0334" * 32 + "algo"
     assert PLAIN.clean("👍" * 50) == "👍" * 50
     assert PLAIN.clean("—" * 50) == "—" * 50
+
+
+@given(text=st.one_of(MESSY, st.text(string.printable + "\x00\x1c\x1f\x7f")), recipe=st.sampled_from(RECIPES))
+@settings(max_examples=400)
+def test_plain_text_is_what_the_long_way_makes_of_it(text: str, recipe: TextRecipe) -> None:
+    with patch("models.text._is_plain", return_value=False):
+        expected = recipe.clean(text)
+    assert recipe.clean(text) == expected
 
 
 @given(text=MESSY, recipe=st.sampled_from(RECIPES))

@@ -47,7 +47,7 @@ def compile_library(sources: list[Path], library: Path) -> None:
     with tempfile.TemporaryDirectory() as cache:
         compiler = [sys.executable, "-m", "ziglang", "cc", *FLAGS, f"-mcpu={cpu}", f'-DRECALL_SOURCES="{digest}"']
         subprocess.run(
-            [*compiler, "-o", str(library), *map(str, sources), "-lm"],
+            [*compiler, "-o", str(library), *map(str, sources), "-lm", "-lpthread"],
             check=True,
             env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
         )

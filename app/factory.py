@@ -12,7 +12,8 @@ from app import errors
 from app.engine import Engine, open_engine
 from app.live_items import LiveItems
 from app.middleware import BodyLimit, RequestContext
-from app.pipelines import Pipelines
+from app.native_jobs import native_jobs
+from app.pipelines import Pipelines, Threads
 from app.routes import public, router
 from app.routes_admin import router as admin_router
 from app.routes_items import router as items_router
@@ -51,12 +52,16 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         first = take_engine()
         with (
-            ThreadPoolExecutor(_side_by_side(settings, first), thread_name_prefix="encode") as encoding,
+            # One more than cores: OpenVINO infers in threads of its own, and a core would idle while one changes hands.
+            ThreadPoolExecutor(settings.threads + 1, thread_name_prefix="encode") as encoding,
             # Fewer than cores: a search is many short calls, and threads that do so only wait for each other's.
             ThreadPoolExecutor(max(1, settings.threads // 2), thread_name_prefix="search") as searching,
+            native_jobs(settings.threads) as native_encoding,
+            native_jobs(settings.threads) as native_searching,
         ):
             app.state.users = _users(settings)
-            app.state.pipelines = Pipelines(settings, encoding, searching, app.state.users)
+            threads = Threads(encoding, searching, native_encoding, native_searching)
+            app.state.pipelines = Pipelines(settings, threads, app.state.users)
             app.state.live_items = LiveItems(_live_store(settings), poll_seconds=_LIVE_POLL_SECONDS)
             app.state.swapper = _swapper(settings, app.state, first, load)
             del first  # else it stayed in memory once another artifact has taken over
@@ -88,15 +93,6 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext)  # added last, so outermost: it sees every answer
     return app
-
-
-def _side_by_side(settings: ServiceSettings, engine: Engine) -> int:
-    """Returns how many texts are encoded at a time.
-
-    As many as cores; one more where inferences run in OpenVINO's own threads, as a core would idle while one changes
-    hands.
-    """
-    return settings.threads + (not engine.encoder.runtime.startswith("native"))
 
 
 def _users(settings: ServiceSettings) -> UserState:

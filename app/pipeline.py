@@ -12,17 +12,18 @@ from cachetools import LRUCache
 
 from app.cache import cache_key
 from app.engine import Engine
+from app.native_jobs import NativeJobs
 from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
 from app.text_vectors import TextVectors, TextVectorsAnswer
 from app.user_state import UserState
 from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
 from models.native.candidates import CandidatesJson
 from models.profiles import NOTHING_KNOWN, Profile
-from models.recaller import Recalled, Sought, UserQuery, first, pool_size
+from models.recaller import Recalled, RecallJob, Sought, UserQuery, first, pool_size
 from models.text import is_cut
 from models.types import Matrix, Vector
 
-# On the event loop a search must be short: such take a millisecond or two.
+# On the event loop a search must be short, and so must be what comes before it: such take a millisecond or two.
 _SHORT_K, _SHORT_HISTORY = 200, 100
 _NO_TEXTS = np.empty((0, 0), np.float32)
 
@@ -75,19 +76,29 @@ class RecallPipeline:
     Args:
         engine: What answers come from.
         vectors: Turns clean texts into vectors, cached.
-        executor: Where searches run, off the event loop, unless they are short.
+        executor: Where searches run off the event loop that `jobs` can't do.
+        jobs: The compiled library's threads; None where there is no library.
         users: Whose profiles count.
         max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
     def __init__(
-        self, engine: Engine, vectors: TextVectors, executor: Executor, users: UserState, *, max_sought: int
+        self,
+        engine: Engine,
+        vectors: TextVectors,
+        executor: Executor,
+        jobs: NativeJobs | None,
+        users: UserState,
+        *,
+        max_sought: int,
     ) -> None:
         self.engine = engine
         self.vectors = vectors
         self._executor = executor
+        self._jobs = jobs
         self._users = users
         self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
+        self._n_asked = 0
 
     async def recall(self, request: RecallRequest, request_id: str, *, by_itself: bool = True) -> dict[str, Any]:
         """Returns the answer in the form of `RecallAnswer`, its candidates perhaps as text already.
@@ -102,6 +113,17 @@ class RecallPipeline:
             DeadlineExceededError: `timeout_ms` passed before candidates were found.
             OverloadedError: Too many texts wait for the encoder.
         """
+        self._n_asked += 1
+        try:
+            return await self._answer(request, request_id, by_itself)
+        finally:
+            self._n_asked -= 1
+
+    async def aclose(self) -> None:
+        """Waits for what is still being encoded or cached."""
+        await self.vectors.aclose()
+
+    async def _answer(self, request: RecallRequest, request_id: str, by_itself: bool) -> dict[str, Any]:
         clock = _Clock(request.timeout_ms)
         self._check_fields(request.with_fields)
         profile, no_profile = await self._profile(request.user_id, clock)
@@ -111,8 +133,8 @@ class RecallPipeline:
         sought = self._sought.get(alone) if alone else None
         embedded = self.engine.artifact.text_vectors(vectors.vectors, texts) if sought is None else _NO_TEXTS
         query, missing = self._query(request, profile, embedded, sought)
-        is_short = by_itself and request.k <= _SHORT_K and len(query.history) <= _SHORT_HISTORY
-        found = await self._search(query, request.rescore, clock, is_short=is_short)
+        is_light = by_itself and len(query.history) <= _SHORT_HISTORY
+        found = await self._search(query, request.rescore, clock, is_light=is_light)
         if alone and found.sought is not None and self._sought.maxsize:
             self._sought[alone] = found.sought
         recalled, skipped = found.recalled, found.skipped
@@ -130,10 +152,6 @@ class RecallPipeline:
             "degraded": degraded,
             "timings_ms": clock.timings(),
         }
-
-    async def aclose(self) -> None:
-        """Waits for what is still being encoded or cached."""
-        await self.vectors.aclose()
 
     async def _profile(self, user_id: str | None, clock: _Clock) -> tuple[Profile, bool]:
         if user_id is None:
@@ -166,8 +184,14 @@ class RecallPipeline:
             clock.lap("encode", start)
         return vectors
 
-    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock, *, is_short: bool) -> _Found:
-        if is_short and self.engine.artifact.index.is_quick:
+    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock, *, is_light: bool) -> _Found:
+        is_quick = query.k <= _SHORT_K and self.engine.artifact.index.is_quick
+        if is_light and self._jobs is not None and not (is_quick and await self._is_alone()):
+            start = time.perf_counter()
+            job = self.engine.recaller.job(query, rescore=rescore, deadline=clock.remaining())
+            if job is not None:
+                return await self._do(job, self._jobs, rescore, clock, start)
+        if is_light and is_quick:
             return self._find(query, rescore, clock)
         work = self._executor.submit(self._find, query, rescore, clock)
         found = asyncio.wrap_future(work)
@@ -177,6 +201,28 @@ class RecallPipeline:
             if not found.done() and work.cancel():
                 raise clock.exceeded()
         return await found
+
+    async def _is_alone(self) -> bool:
+        """Whether no other request is being answered: for one alone, handing over takes longer than it saves."""
+        if self._n_asked == 1:
+            await asyncio.sleep(0)  # those that came at the same time begin, too
+        return self._n_asked == 1
+
+    async def _do(self, job: RecallJob, jobs: NativeJobs, rescore: bool, clock: _Clock, start: float) -> _Found:
+        """Has the library's threads search and rescore."""
+        prepared = time.perf_counter() - start
+        done = jobs.send(job)
+        if clock.timeout_ms is not None:
+            await asyncio.wait([done], timeout=clock.remaining())
+            # What hasn't begun is given up; what has is nearly there.
+            if not done.done() and not job.find.has_begun:
+                raise clock.exceeded()
+        recalled = await done
+        if recalled is None:
+            raise clock.exceeded()
+        searched, rescored = job.find.seconds
+        clock.milliseconds |= {"search": 1e3 * (prepared + searched), "rescore": 1e3 * rescored}
+        return _Found(recalled, rescore and job.find.is_skipped, job.sought)
 
     def _query(
         self, request: RecallRequest, profile: Profile, texts: Matrix, sought: Sought | None

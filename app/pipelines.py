@@ -2,9 +2,12 @@
 
 import asyncio
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from app.cache import MemoryCache, RedisCache
+from app.encoding import beginning
 from app.engine import Engine
+from app.native_jobs import NativeJobs
 from app.pipeline import RecallPipeline
 from app.settings import ServiceSettings
 from app.text_vectors import TextVectors
@@ -14,19 +17,35 @@ from app.user_state import UserState
 _MAX_SOUGHT = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Who works beside the event loop.
+
+    Attributes:
+        encoding: Where texts are encoded, unless the library's threads can do it.
+        searching: Where what takes its time is searched, unless the library's threads can do it.
+        native_encoding: The compiled library's threads that encode; None where there is no library.
+        native_searching: Those that search and rescore, so that these never wait for texts.
+    """
+
+    encoding: Executor
+    searching: Executor
+    native_encoding: NativeJobs | None
+    native_searching: NativeJobs | None
+
+
 class Pipelines:
     """Makes pipelines.
 
     Args:
         settings: Limits, Redis.
-        encoding: Where they encode.
-        searching: Where they search what takes its time.
+        threads: Who works for them.
         users: What is known of users.
     """
 
-    def __init__(self, settings: ServiceSettings, encoding: Executor, searching: Executor, users: UserState) -> None:
+    def __init__(self, settings: ServiceSettings, threads: Threads, users: UserState) -> None:
         self._settings = settings
-        self._encoding, self._searching = encoding, searching
+        self._threads = threads
         self._users = users
         # Keys hold the vector space, so vectors of the old encoder are harmless to the new one.
         self._memory = MemoryCache(settings.cache_entries)
@@ -59,7 +78,10 @@ class Pipelines:
 
     def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
         max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
-        return RecallPipeline(engine, vectors, self._searching, self._users, max_sought=max_sought)
+        threads = self._threads
+        return RecallPipeline(
+            engine, vectors, threads.searching, threads.native_searching, self._users, max_sought=max_sought
+        )
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim
@@ -71,10 +93,9 @@ class Pipelines:
                 timeout_seconds=self._settings.redis_timeout_ms / 1e3,
             )
         return TextVectors(
-            engine.encoder.encode_user,
+            beginning(engine.encoder, self._threads.encoding, self._threads.native_encoding),
             namespace=engine.namespace,
             dim=dim,
-            executor=self._encoding,
             memory=self._memory,
             remote=self._redis.get(dim),
             max_waiting=self._settings.max_waiting_texts,

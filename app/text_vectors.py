@@ -6,7 +6,6 @@ normalised, and `encode` does the rest.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -18,8 +17,11 @@ from app.cache import CachedText, CacheUnavailableError, MemoryCache, RedisCache
 from models.errors import EncoderError, OverloadedError
 from models.types import Matrix, Vector
 
-Encode: TypeAlias = Callable[[str], tuple[Vector, bool]]
-"""Normalised text to its unit vector, shape `(dim,)`, and whether the text was cut; called from threads."""
+Encoded: TypeAlias = tuple[Vector, bool]
+"""A text's unit vector, shape `(dim,)`, and whether the text was cut."""
+
+Begin: TypeAlias = Callable[[str], asyncio.Future[Encoded]]
+"""Begins to encode a normalised text somewhere beside the event loop."""
 
 CacheUse: TypeAlias = Literal["hit", "partial", "miss", "off"]
 
@@ -52,10 +54,9 @@ class TextVectors:
     digit. Only touched from one event loop.
 
     Args:
-        encode: Runs in `executor`.
+        begin: Begins to encode.
         namespace: Encoder fingerprint and runtime: vectors are shared under equal ones only.
         dim: Length of the vectors.
-        executor: Its threads bound how many texts are encoded at once.
         memory: Looked at first.
         remote: Looked at second; None where there is no Redis. Stays its owner's to close.
         max_waiting: Texts at most that may be in encoding or wait for it.
@@ -63,19 +64,17 @@ class TextVectors:
 
     def __init__(
         self,
-        encode: Encode,
+        begin: Begin,
         *,
         namespace: str,
         dim: int,
-        executor: Executor,
         memory: MemoryCache,
         remote: RedisCache | None,
         max_waiting: int,
     ) -> None:
-        self._encode = encode
+        self._begin = begin
         self._namespace = namespace
         self._dim = dim
-        self._executor = executor
         self._memory = memory
         self._remote = remote
         self._max_waiting = max_waiting
@@ -94,8 +93,8 @@ class TextVectors:
 
         Raises:
             OverloadedError: With the texts to be encoded, more than `max_waiting` would wait.
-            EncoderError: The encoder gave something that is no unit vector of `dim` values; whatever `encode`
-                raises comes out as it is. Neither is remembered.
+            EncoderError: The encoder gave something that is no unit vector of `dim` values; whatever it raises comes
+                out as it is. Neither is remembered.
         """
         keys = [cache_key(self._namespace, text) for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
@@ -158,23 +157,28 @@ class TextVectors:
                 f"{len(self._flights)} texts wait for encoding and this request brings {len(new)} more, but "
                 f"{self._max_waiting} may wait; come back in a moment, or send fewer texts at once"
             )
-        loop = asyncio.get_running_loop()
         for key in new:
-            flight = loop.run_in_executor(self._executor, self._encode_rounded, missing[key])
-            self._flights[key] = flight
-            flight.add_done_callback(partial(self._land, key))
+            begun = self._begin(missing[key])
+            self._flights[key] = flight = asyncio.get_running_loop().create_future()
+            begun.add_done_callback(partial(self._land, key, flight))
         return {key: self._flights[key] for key in missing}
 
-    def _land(self, key: bytes, flight: asyncio.Future[CachedText]) -> None:
+    def _land(self, key: bytes, flight: asyncio.Future[CachedText], begun: asyncio.Future[Encoded]) -> None:
         del self._flights[key]
-        # To ask for the error marks it as seen: all who waited may have gone.
-        if not flight.cancelled() and flight.exception() is None:
-            entry = {key: flight.result()}
-            self._memory.put_many(entry)
-            self._write_later(entry)
+        if begun.cancelled():
+            flight.cancel()
+            return
+        try:
+            entry = self._rounded(*begun.result())
+        except Exception as error:  # whatever an encoder raises is for those who wait
+            flight.set_exception(error)
+            flight.exception()  # marks it as seen: all who waited may have gone
+            return
+        self._memory.put_many({key: entry})
+        self._write_later({key: entry})
+        flight.set_result(entry)
 
-    def _encode_rounded(self, text: str) -> CachedText:
-        vector, truncated = self._encode(text)
+    def _rounded(self, vector: Vector, truncated: bool) -> CachedText:
         with np.errstate(over="ignore", invalid="ignore"):
             rounded = vector.astype(np.float16)
         if rounded.shape != (self._dim,) or not is_unit(rounded):

@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from models.errors import ArtifactCorruptError
+from models.native.find import Compared
 from models.native.search import native_search
 from models.reduction import Reduction, from_faiss, reduce
 from models.types import Mask, Matrix, Rows, Vector
@@ -38,6 +39,10 @@ class ItemIndex:
         kind: Which of them.
         vectors: What it holds, shape `(n_items, dim)`.
         reduction: Of the vectors, where the kind is "reduced".
+
+    Attributes:
+        kind: Which of them.
+        vectors: What it holds, in memory or mapped.
     """
 
     def __init__(
@@ -49,22 +54,22 @@ class ItemIndex:
     ) -> None:
         self._index = index
         self._reduction = reduction
-        self._vectors = np.ascontiguousarray(vectors, np.float32)  # a memory map's own class makes each slice slower
-        self._native = native_search(reduction, self._vectors)
+        self.vectors = np.ascontiguousarray(vectors, np.float32)  # a memory map's own class makes each slice slower
+        self._native = native_search(reduction, self.vectors)
         self.kind: IndexKind = kind
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return len(self.vectors)
 
     @property
     def dim(self) -> int:
         """Dimensions of the item vectors."""
-        return int(self._vectors.shape[1])
+        return int(self.vectors.shape[1])
 
     @property
     def is_quick(self) -> bool:
         """Whether a search isn't worth another thread."""
-        scanned = self._vectors if self._reduction is None else self._reduction.items
+        scanned = self.vectors if self._reduction is None else self._reduction.items
         return self.kind != "hnsw" and scanned.nbytes <= _QUICK_BYTES
 
     def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
@@ -86,6 +91,13 @@ class ItemIndex:
         if self._reduction is not None and n_compared(k) <= _REFINE_BELOW_SHARE * n_eligible:
             return self._refine(self._reduction, query, k, eligible)
         return self._scan(query, k, eligible)
+
+    def compared(self, k: int, eligible: Mask | None) -> Compared | None:
+        """Returns what the compiled library's threads need to find what `search` does; None where they can't."""
+        n_eligible = len(self) if eligible is None else int(eligible.sum())
+        if self._native is None or n_compared(k) > _REFINE_BELOW_SHARE * n_eligible:
+            return None
+        return Compared(self._native, self.vectors[:0], k, n_compared(k), eligible)
 
     def search_exact(self, query: Vector, k: int) -> tuple[Rows, Vector]:
         """Returns what `search` would, from all item vectors: the oracle for `ann_recall`."""
@@ -115,12 +127,12 @@ class ItemIndex:
         if self._native is not None:
             return self._native.search(query, k, n_compared(k), eligible)
         rows = _best(reduction.scores(query), n_compared(k), eligible)
-        rows, scores = _ordered(rows, _inner_products(self._vectors, rows, query))
+        rows, scores = _ordered(rows, _inner_products(self.vectors, rows, query))
         return rows[:k], scores[:k]
 
     def _scan(self, query: Vector, k: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Compares with all vectors, by BLAS: for one query that takes half of what FAISS' own scan takes."""
-        scores = self._vectors @ query
+        scores = self.vectors @ query
         rows = _best(scores, k, eligible)
         rows, scores = _ordered(rows, scores[rows])
         return rows[:k], scores[:k]

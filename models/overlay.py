@@ -14,6 +14,7 @@ import numpy as np
 from models.artifact import Artifact, ItemFields
 from models.item_index import ItemIndex, build_index
 from models.learnt import Learnt
+from models.native.find import Compared
 from models.recaller import Recaller
 from models.relation_head import HadamardHead, RelationHead
 from models.types import JsonValue, Mask, Matrix, Rows, Vector
@@ -116,16 +117,28 @@ class _Index(ItemIndex):
         return self._base.is_quick and self._live.is_quick
 
     def search(self, query: Vector, k: int, *, eligible: Mask | None = None) -> tuple[Rows, Vector]:
-        n = len(self._base)
-        below, live = self._alive, None
-        if eligible is not None:
-            below, live = eligible[:n], eligible[n:]
-            below = below if self._alive is None else below & self._alive
+        below, live = self._of_each(eligible)
         rows, scores = self._base.search(query, k, eligible=below)
         live_rows, live_scores = self._live.search(query, k, eligible=live)
-        rows, scores = np.concatenate([rows, live_rows + n]), np.concatenate([scores, live_scores])
+        rows, scores = np.concatenate([rows, live_rows + len(self._base)]), np.concatenate([scores, live_scores])
         order = np.lexsort((rows, -scores))[:k]
         return rows[order], scores[order]
+
+    def compared(self, k: int, eligible: Mask | None) -> Compared | None:
+        below, live = self._of_each(eligible)
+        compared = self._base.compared(k, below)
+        if compared is None:
+            return None
+        if below is not None:
+            below = np.concatenate([below, np.ones(len(self._live), np.bool_) if live is None else live])
+        return replace(compared, more=self._live.vectors, eligible=below)
+
+    def _of_each(self, eligible: Mask | None) -> tuple[Mask | None, Mask | None]:
+        """Returns which catalogue rows and which live items may be returned; None means all."""
+        if eligible is None:
+            return self._alive, None
+        below, live = eligible[: len(self._base)], eligible[len(self._base) :]
+        return below if self._alive is None else below & self._alive, live
 
 
 class _Recaller(Recaller):

@@ -11,7 +11,9 @@ import numpy as np
 from models.artifact import Artifact
 from models.fused import Asked, KnownUser
 from models.matching import DecayedMean, UserEmbeddings
-from models.native.rescore import feature_scorer
+from models.native.find import Find
+from models.native.rescore import NativeHead, feature_scorer
+from models.native.threads import Job
 from models.relation_head import FeatureHead, falling
 from models.types import Mask, Matrix, Rows, Vector
 
@@ -97,6 +99,37 @@ class Recalled:
     fallback: Fallback | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RecallJob:
+    """A recall that the library's threads do.
+
+    Attributes:
+        find: What they are given.
+        sought: What is searched with.
+        k: How many candidates.
+    """
+
+    find: Find
+    sought: Sought
+    k: int
+
+    @property
+    def job(self) -> Job:
+        """What the threads are given."""
+        return self.find.job
+
+    def result(self) -> Recalled | None:
+        """Returns what they found; None where the deadline had passed when they came to it."""
+        if self.find.is_late:
+            return None
+        rows, scores = self.find.pool
+        if (rescored := self.find.rescored) is None:
+            return first(Pool(self.sought.vector, rows, scores, None), self.k)
+        relation, order = rescored
+        best = order[: self.k]
+        return Recalled(rows[best], relation[best], scores[best], relation[best], None)
+
+
 class Recaller:
     """Finds candidates in one artifact."""
 
@@ -114,10 +147,7 @@ class Recaller:
 
     def search(self, query: UserQuery, *, size: int) -> Pool:
         """Returns the pool: the min(size, items not excluded) best items for the user vector."""
-        eligible: Mask | None = None
-        if len(query.excluded):
-            eligible = np.ones(len(self._artifact.index), np.bool_)
-            eligible[query.excluded] = False
+        eligible = self._eligible(query)
         sought = self.sought(query)
         if sought is None and self._by_popularity is not None:
             return self._popular(self._by_popularity, size, eligible)
@@ -140,6 +170,29 @@ class Recaller:
         vector = self._matching.user_vector(UserEmbeddings(query.texts, history, query.weights))
         return None if vector is None else Sought(vector, None)
 
+    def job(self, query: UserQuery, *, rescore: bool, deadline: float | None) -> "RecallJob | None":
+        """Returns what `recall` does as a job for the library's threads; None where they can't do it.
+
+        Args:
+            query: The request.
+            rescore: Whether the head looks at the pool.
+            deadline: Seconds until the search need no longer begin, and rescoring is left out; None for never.
+        """
+        head = self._score_features
+        if rescore and not isinstance(head, NativeHead):
+            return None
+        sought = self.sought(query)
+        if sought is None or sought.asked is None:
+            return None
+        size = pool_size(query.k) if rescore else query.k
+        compared = self._artifact.index.compared(size, self._eligible(query))
+        if compared is None:
+            return None
+        find = Find(compared, sought.vector, deadline)
+        if rescore and isinstance(head, NativeHead) and sought.asked.situation in head.head.situations:
+            find.rescore(head, sought.asked, self._artifact.item_vectors)
+        return RecallJob(find, sought, query.k)
+
     def rescore(self, pool: Pool, k: int) -> Recalled:
         """Returns the pool's k best by the relation head."""
         if pool.user_vector is None:
@@ -156,6 +209,13 @@ class Recaller:
             relation, order = self._score_features(pool.asked, vectors, rows=pool.rows, scores=pool.recall_scores)
         best = order[:k]
         return Recalled(pool.rows[best], relation[best], pool.recall_scores[best], relation[best], pool.fallback)
+
+    def _eligible(self, query: UserQuery) -> Mask | None:
+        if not len(query.excluded):
+            return None
+        eligible: Mask = np.ones(len(self._artifact.index), np.bool_)
+        eligible[query.excluded] = False
+        return eligible
 
     def _popular(self, order: Rows, size: int, eligible: Mask | None) -> Pool:
         rows = order if eligible is None else order[eligible[order]]

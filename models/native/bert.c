@@ -26,6 +26,6 @@ int recall_has_kernel(int kernel) {
     return 1;
 }
 
-int recall_encode(const Bert *bert, int kernel, const int32_t *tokens, int64_t n, float *vector) {
-    return KERNELS[kernel](bert, tokens, n, vector);
+void recall_encode(Text *text) {
+    text->is_encoded = KERNELS[text->kernel](text->bert, text->tokens, text->n, text->vector);
 }

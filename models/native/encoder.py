@@ -6,6 +6,7 @@ nothing is padded, nothing prepared for a length.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from models.errors import EncoderError
 from models.native.arrays import Kept, aligned, pointer
 from models.native.bert_files import BertFiles, BertShape
 from models.native.library import FFI, LIBRARY, PROBLEM
+from models.native.threads import Job
 from models.tokens import load_tokenizer, token_reader
 from models.types import Matrix, Vector
 
@@ -70,6 +72,31 @@ def suits(folder: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """A text that is being encoded.
+
+    Attributes:
+        job: What the library's threads are given.
+        vector: Where the text's unit vector comes, shape `(dim,)`.
+        was_cut: Whether the text was longer than the encoder reads.
+    """
+
+    job: Job
+    vector: Vector
+    was_cut: bool
+
+    def result(self) -> tuple[Vector, bool]:
+        """Returns the vector and whether the text was cut, once the job is done.
+
+        Raises:
+            MemoryError: There was none for it.
+        """
+        if not self.job.struct.is_encoded:
+            raise MemoryError(f"no memory to encode {self.job.struct.n} tokens")
+        return self.vector, self.was_cut
+
+
 class NativeEncoder(Prompting):
     """The encoder's compiled runtime.
 
@@ -112,21 +139,31 @@ class NativeEncoder(Prompting):
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
-        tokens, was_cut = self._tokens(self._facts.prompts.user + text)
-        return self._encode(tokens), was_cut
+        encoding = self.encoding(text)
+        LIBRARY.recall_encode(encoding.job.struct)
+        return encoding.result()
+
+    def encoding(self, text: str) -> "Encoding":
+        """Returns the encoding of a user text as a job for the library's threads."""
+        return self._encoding(*self._tokens(self._facts.prompts.user + text))
 
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
         with ThreadPoolExecutor(self._threads) as pool:
             for start in range(0, len(texts), _PIECE):
                 piece = texts[start : start + _PIECE]
-                found = pool.map(lambda text: self._encode(self._tokens(text)[0]), piece)
+                found = pool.map(self._encode, piece)
                 for row, vector in enumerate(found, start):
                     vectors[row] = vector
                     on_done(1)
         return vectors
 
-    def _encode(self, tokens: Sequence[int]) -> Vector:
+    def _encode(self, text: str) -> Vector:
+        encoding = self._encoding(*self._tokens(text))
+        LIBRARY.recall_encode(encoding.job.struct)
+        return encoding.result()[0]
+
+    def _encoding(self, tokens: Sequence[int], was_cut: bool) -> "Encoding":
         if not tokens:
             raise EncoderError("the tokenizer made no token of a text; use a model whose tokenizer adds special ones")
         ids, vector = np.array(tokens, np.int32), np.empty(self._facts.dim, np.float32)
@@ -135,9 +172,8 @@ class NativeEncoder(Prompting):
                 f"the tokenizer gives {len(ids)} tokens up to number {ids.max()}, the model has {self._most[0]} and"
                 f" {self._most[1]} positions; rebuild with a tokenizer of the model"
             )
-        if not LIBRARY.recall_encode(self._native, self._kernel, pointer(ids), len(ids), pointer(vector)):
-            raise MemoryError(f"no memory to encode {len(ids)} tokens")
-        return vector
+        text = FFI.new("Text *", (self._native, pointer(ids), len(ids), pointer(vector), self._kernel, 0))
+        return Encoding(Job(LIBRARY.recall_encode, text, (self._native, self._kept, ids, vector)), vector, was_cut)
 
     def _fill(self, files: BertFiles) -> Any:  # noqa: ANN401  # cffi's structs have no type
         """Returns the model as the library reads it."""

@@ -133,9 +133,47 @@ enum { PORTABLE, AVX512, AMX };                        /* which instructions com
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
 
+/* From a user vector to a rescored pool. */
+typedef struct {
+    const Reduced *reduced;
+    const float *more; /* vectors of the items behind those, (n_more, dim) */
+    int64_t n_more;
+    const float *query;
+    const uint8_t *eligible; /* (items and more,), may be NULL */
+    int64_t k, n_compared;
+    const Known *known;
+    const Head *head; /* NULL: no rescoring */
+    double deadline;  /* by recall_seconds */
+    int64_t *rows;    /* the pool, (k,) */
+    float *scores, *features, *relation;
+    int32_t *order;
+    int64_t n; /* found; -1 before it has begun, and where the deadline had passed then */
+    int has_begun, is_rescored;
+    double search_seconds, rescore_seconds;
+} Find;
+
+/* A text that is to be encoded. */
+typedef struct {
+    const Bert *bert;
+    const int32_t *tokens;
+    int64_t n;
+    float *vector;
+    int kernel, is_encoded;
+} Text;
+
+/* What a thread of the library's own does, once: run(what). */
+typedef struct Job {
+    struct Job *next;
+    void (*run)(void *what);
+    void *what;
+    int64_t number;
+} Job;
+
+typedef struct Threads Threads;
+
 const char *recall_sources(void);
 int recall_has_kernel(int kernel);
-int recall_encode(const Bert *bert, int kernel, const int32_t *tokens, int64_t n, float *vector);
+void recall_encode(Text *text);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
 int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
                        float *cosines);
@@ -143,6 +181,12 @@ int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int
                       const uint8_t *eligible, int64_t *rows, float *scores);
 void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);
 void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
+void recall_find(Find *find);
+double recall_seconds(void);
+Threads *recall_start_threads(int n, int bell);
+void recall_send(Threads *threads, Job *job);
+int64_t recall_done(Threads *threads, int64_t *numbers, int64_t n);
+void recall_stop_threads(Threads *threads);
 int64_t recall_candidates(const Ids *ids, const int64_t *rows, const float *scores, const float *recall_scores,
                           int is_related, int64_t n, char *text);
 

@@ -1,6 +1,6 @@
 """The relation head over a pool, compiled: features and scores in two calls."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -53,18 +53,21 @@ class NativeHead:
         native.outer = kept.floats(tensors["outer.weight"])
         kept.fill(tensors, "inner", native.inner)
         kept.fill(tensors, "middle", native.middle)
-        self._native, self._kept = native, kept
+        self.head, self.native, self._kept = head, native, kept
         self._catalogue: Catalogue | None = None
 
     def __call__(self, asked: Asked, items: Matrix, *, rows: Rows, scores: Vector) -> tuple[Vector, Rows]:
         """Returns relation scores and their falling order; as `Scorer`."""
-        catalogue = self._catalogue
-        if catalogue is None or catalogue.items is not items:
-            catalogue = self._catalogue = Catalogue(asked, items)
-        features = catalogue.features(asked, rows, scores)
+        features = self.catalogue(asked, items).features(asked, rows, scores)
         relation, order = np.empty(len(rows), np.float32), np.empty(len(rows), np.int32)
-        LIBRARY.recall_head(self._native, pointer(features), len(rows), pointer(relation), pointer(order))
+        LIBRARY.recall_head(self.native, pointer(features), len(rows), pointer(relation), pointer(order))
         return relation, order.astype(np.int64)
+
+    def catalogue(self, asked: Asked, items: Matrix) -> "Catalogue":
+        """Returns what candidates are held against, made once a catalogue."""
+        if self._catalogue is None or self._catalogue.items is not items:
+            self._catalogue = Catalogue(asked, items)
+        return self._catalogue
 
 
 class Catalogue:
@@ -88,13 +91,13 @@ class Catalogue:
         known.starts, known.consumed = kept.any(among.starts, np.int64), kept.any(among.items, np.int32)
         self.items, self._known, self._kept = items, known, kept
 
-    def features(self, asked: Asked, rows: Rows, scores: Vector) -> Matrix:
-        """Returns the features of each candidate, shape `(N_FEATURES, n)`."""
+    def known(self, asked: Asked) -> tuple[Any, object]:
+        """Returns a user beside it all, as the library reads it, and what that points to, which has to be kept."""
         known, tokens, parts, alike = FFI.new("Known *", self._known[0]), asked.tokens, asked.parts, asked.alike
         newest = slice(-NEWEST, None)
         texts = tuple(floats(part[newest]) for part in tokens.texts)
         consumed = tuple(floats(part[newest]) for part in tokens.items)
-        history, rows, scores = tokens.rows[newest], np.ascontiguousarray(rows, np.int64), floats(scores)
+        history = tokens.rows[newest]
         known.zero_shot, known.tower = pointer(parts.zero_shot), pointer(parts.tower)
         known.behaviour = pointer(parts.behaviour)
         known.n_texts, known.n_history, known.n_words = len(tokens.texts[0]), len(tokens.weights), tokens.n_words
@@ -103,6 +106,12 @@ class Catalogue:
         known.item_meaning, known.item_behaviour, known.item_tower = map(pointer, consumed)
         known.history = pointer(history)
         known.n_alike, known.alike, known.alike_weights = len(alike.users), pointer(alike.users), pointer(alike.weights)
+        return known, (self, asked, texts, consumed, history)
+
+    def features(self, asked: Asked, rows: Rows, scores: Vector) -> Matrix:
+        """Returns the features of each candidate, shape `(N_FEATURES, n)`."""
+        known, _kept = self.known(asked)
+        rows, scores = np.ascontiguousarray(rows, np.int64), floats(scores)
         found = np.zeros((N_FEATURES, len(rows)), np.float32)
         LIBRARY.recall_features(known, pointer(rows), pointer(scores), len(rows), pointer(found))
         return found

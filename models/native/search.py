@@ -18,10 +18,10 @@ class NativeSearch:
 
     def __init__(self, reduction: Reduction, vectors: Matrix) -> None:
         self._axes, self._vectors, self._items = halves(reduction.axes), floats(vectors), Rounded(reduction.items)
-        self._native = FFI.new("Reduced *")
-        self._native.dim = vectors.shape[1]
-        self._native.axes, self._native.vectors = pointer(self._axes), pointer(self._vectors)
-        self._items.fill(self._native.items)
+        self.dim = vectors.shape[1]
+        self.native = FFI.new("Reduced *")
+        self.native.dim, self.native.axes, self.native.vectors = self.dim, pointer(self._axes), pointer(self._vectors)
+        self._items.fill(self.native.items)
 
     def search(self, query: Vector, k: int, n_compared: int, eligible: Mask | None) -> tuple[Rows, Vector]:
         """Returns the rows of the k largest inner products and these, best first, equal ones by row.
@@ -32,12 +32,12 @@ class NativeSearch:
             n_compared: How many are compared by their whole vectors; at most the eligible items.
             eligible: Which rows may be returned, shape `(n_items,)`; None means all.
         """
-        if query.shape != (self._native.dim,):  # it would be read past its end
-            raise ValueError(f"the query has shape {query.shape}, the index dim {self._native.dim}")
+        if query.shape != (self.dim,):  # it would be read past its end
+            raise ValueError(f"the query has shape {query.shape}, the index dim {self.dim}")
         query, rows, scores = floats(query), np.empty(k, np.int64), np.empty(k, np.float32)
         mask = FFI.NULL if eligible is None else pointer(np.ascontiguousarray(eligible))
         to = (pointer(rows), pointer(scores))
-        found = LIBRARY.recall_search(self._native, pointer(query), k, n_compared, mask, *to)
+        found = LIBRARY.recall_search(self.native, pointer(query), k, n_compared, mask, *to)
         return rows[:found], scores[:found]
 
 

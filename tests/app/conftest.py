@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,10 @@ async def service(engine: Engine, stored: dict[str, Any]) -> AsyncIterator[httpx
 async def sqlite_service(engine: Engine, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(engine, state=tmp_path / "state") as client:
         yield client
+
+
+@pytest.fixture
+def encoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """Python's threads that encode."""
+    with ThreadPoolExecutor(2) as executor:
+        yield executor

@@ -70,7 +70,7 @@ async def test_an_app_starts_again_after_it_stopped(store):
     for _ in range(2):
         async with running(app) as client:
             assert (await ask(client, "boots"))["cache"] == "miss"
-        assert app.state.swapper.pipeline.vectors._executor._shutdown
+        assert app.state.pipelines._threads.encoding._shutdown
 
 
 async def test_stopping_waits_for_what_nobody_waits_for_any_more(engine, encoder):
@@ -94,18 +94,13 @@ async def test_settings_reach_their_places(engine, server, slow_searches):
     async with running(app):
         pipeline = app.state.swapper.pipeline
         assert isinstance(pipeline, RecallPipeline)
-        assert pipeline.vectors._executor._max_workers == 4  # of inferences, one more than cores
-        assert pipeline._executor._max_workers == 1  # of searches, half as many
+        threads = app.state.pipelines._threads
+        assert threads.encoding._max_workers == 4  # of inferences, one more than cores
+        assert threads.searching._max_workers == 1  # of searches, half as many
+        assert threads.native_encoding._threads.n == threads.native_searching._threads.n == 3
         assert app.state.pipelines.redis(engine)._timeout_seconds == 1.234
         assert pipeline.vectors._memory.max_entries == 7
         assert pipeline.vectors._max_waiting == 9
-
-
-async def test_a_compiled_encoder_runs_in_as_many_threads_as_there_are_cores(engine, monkeypatch):
-    monkeypatch.setattr(engine.encoder, "runtime", "native-int8")
-    app = create_app(ServiceSettings(threads=3), engine=engine)
-    async with running(app):
-        assert app.state.swapper.pipeline.vectors._executor._max_workers == 3
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -13,6 +13,7 @@ import pytest
 
 from app.breaker import Breaker
 from app.cache import MemoryCache, RedisCache
+from app.encoding import in_threads
 from app.text_vectors import TextVectors
 from models.types import Vector
 from tests.app.harness import LONG
@@ -70,10 +71,9 @@ async def texts_of(
 ) -> AsyncIterator[TextVectors]:
     with ThreadPoolExecutor(2) as executor:
         texts = TextVectors(
-            encoder,
+            in_threads(encoder, executor),
             namespace=namespace,
             dim=DIM,
-            executor=executor,
             memory=MemoryCache(max_entries),
             remote=remote,
             max_waiting=max_waiting,

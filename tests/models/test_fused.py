@@ -44,17 +44,17 @@ def some_tower(decay: float = 0.5, members: int = 1) -> Tower:
     return Tower(facts, {name: random(seed, *shape) for seed, (name, shape) in enumerate(shapes.items(), 100)})
 
 
-def learnt(weights: PartWeights = EQUAL, members: int = 1) -> Learnt:
+def learnt(weights: PartWeights = EQUAL, members: int = 1, n_items: int = N_ITEMS) -> Learnt:
     tower = some_tower(members=members)
-    parts = Parts(random(3, N_ITEMS, 4), random(4, N_ITEMS, 5), random(5, N_ITEMS, TOWER), random(6, N_ITEMS, 1))
+    parts = Parts(random(3, n_items, 4), random(4, n_items, 5), random(5, n_items, TOWER), random(6, n_items, 1))
     side = UserSide(
         decay=0.5,
         projection=random(7, TEXT_DIM, 4),
-        history_factors=random(8, N_ITEMS, 5),
+        history_factors=random(8, n_items, 5),
         tower=tower,
         zero_shot_items=parts.zero_shot,
         tower_items=parts.tower,
-        neighbours=Neighbours(np.array([[1, -1]] * N_ITEMS, np.int32), random(14, N_ITEMS, 2)),
+        neighbours=Neighbours(np.array([[1, -1]] * n_items, np.int32), random(14, n_items, 2)),
         text_neighbours=UserTextNeighbours(random(15, 2, 3), np.array([0, 1, 3]), np.array([0, 1, 2], np.int32)),
     )
     covariances = tuple(covariance(part) for part in (parts.zero_shot, parts.behaviour, parts.tower, parts.popularity))

@@ -39,17 +39,17 @@ KNOWN = [
 ]
 
 
-def matching(members: int = 2) -> FusedMatching:
+def matching(members: int = 2, n_items: int = N_ITEMS) -> FusedMatching:
     """A learnt matching among whose users who wrote are more than are looked at."""
-    model = learnt(members=members).matching
+    model = learnt(members=members, n_items=n_items).matching
     written = random(20, 300, 3)
     written /= np.linalg.norm(written, axis=1, keepdims=True)
-    items = np.random.default_rng(21).integers(0, N_ITEMS, 600).astype(np.int32)
-    near = np.array([[(row + 1) % N_ITEMS, (row + 7) % N_ITEMS, -1] for row in range(N_ITEMS)], np.int32)
+    items = np.random.default_rng(21).integers(0, n_items, 600).astype(np.int32)
+    near = np.array([[(row + 1) % n_items, (row + 7) % n_items, -1] for row in range(n_items)], np.int32)
     side = replace(
         model.side,
         text_neighbours=UserTextNeighbours(written, np.arange(0, 602, 2), items),
-        neighbours=Neighbours(near, np.abs(random(22, N_ITEMS, 3))),
+        neighbours=Neighbours(near, np.abs(random(22, n_items, 3))),
     )
     return replace(model, side=side)
 

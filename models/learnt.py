@@ -22,7 +22,7 @@ from models.native.search import native_nearest
 from models.neighbours import Neighbours
 from models.tower import Tower, tensor_shapes
 from models.types import Matrix
-from models.user_text_neighbours import UserTextNeighbours, nobody_wrote
+from models.user_text_neighbours import NEAREST, VIEWS, UserTextNeighbours, nobody_wrote
 
 ITEM_VECTORS = "item_vectors.npy"
 HISTORY_FACTORS = "history_factors.npy"
@@ -191,7 +191,7 @@ def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
         or items.max(initial=-1) >= n_items
     ):
         raise ValueError(f"{', '.join(TEXT_NEIGHBOUR_FILES)} don't belong together or to {n_items} items")
-    return UserTextNeighbours(texts, starts, items, native_nearest(texts))
+    return UserTextNeighbours(texts, starts, items, native_nearest(texts, NEAREST, VIEWS))
 
 
 def _map(path: Path) -> NDArray[Any]:

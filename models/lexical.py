@@ -51,26 +51,27 @@ class Lexicon:
         return self._weigh(terms(text))
 
     def _weigh(self, found: Sequence[str]) -> tuple[Rows, Vector]:
-        counts = Counter(column for term in found if (column := self.vocabulary.get(term)) is not None)
+        counts = Counter(map(self.vocabulary.get, found))
+        del counts[None]  # terms that nobody knows
         columns = np.fromiter(counts.keys(), np.int64, len(counts))
         weights = (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))) * self.idf[columns]
         return columns, _unit(weights)
 
-    def vector(self, text: str) -> Vector:
-        """Returns [unit lexical vector ; what the words add], shape `(dim + tower_dim,)`; zeros without known terms."""
-        return self._vector(terms(text))
-
-    def _vector(self, found: Sequence[str]) -> Vector:
-        columns, weights = self._weigh(found)
-        return np.concatenate([_unit(weights @ self.loadings[columns]), weights @ self.words[columns]])
-
     def vectors(self, texts: Sequence[str]) -> Matrix:
-        """Returns the vectors of clean texts, shape `(n, dim + tower_dim)`."""
-        return self._vectors([terms(text) for text in texts])
+        """Returns [unit lexical vector ; what the words add] of clean texts, zeros where no term is known.
 
-    def _vectors(self, found: Sequence[Sequence[str]]) -> Matrix:
-        width = self.loadings.shape[1] + self.words.shape[1]
-        return np.array(list(map(self._vector, found)), np.float32).reshape(len(found), width)
+        Its shape is `(n, dim + tower_dim)`.
+        """
+        found = np.empty((len(texts), self.loadings.shape[1] + self.words.shape[1]), np.float32)
+        for row, text in zip(found, texts, strict=True):
+            self._write(terms(text), row)
+        return found
+
+    def _write(self, found: Sequence[str], to: Vector) -> None:
+        dim = self.loadings.shape[1]
+        columns, weights = self._weigh(found)
+        to[:dim] = _unit(weights @ self.loadings[columns])
+        to[dim:] = weights @ self.words[columns]
 
     def beside(self, embeddings: Matrix, texts: Sequence[str]) -> Matrix:
         """Returns texts as a learnt matching reads them.
@@ -82,17 +83,19 @@ class Lexicon:
         Returns:
             [embedding ; lexical vector ; what its words add ; how many words] of each.
         """
-        found = [terms(text) for text in texts]
-        return np.hstack([embeddings, self._vectors(found), _counts(found)])
+        dim = embeddings.shape[1]
+        read = np.empty((len(texts), dim + self.loadings.shape[1] + self.words.shape[1] + 1), np.float32)
+        read[:, :dim] = embeddings
+        for row, text in zip(read, texts, strict=True):
+            found = terms(text)
+            self._write(found, row[dim:-1])
+            row[-1] = len(found)
+        return read
 
 
 def word_counts(texts: Sequence[str]) -> Matrix:
     """Returns how many words clean texts have, shape `(n, 1)`."""
-    return _counts([terms(text) for text in texts])
-
-
-def _counts(found: Sequence[Sequence[str]]) -> Matrix:
-    return np.array(list(map(len, found)), np.float32)[:, None]
+    return np.array([len(terms(text)) for text in texts], np.float32)[:, None]
 
 
 def _unit(vector: Vector) -> Vector:

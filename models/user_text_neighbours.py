@@ -9,9 +9,9 @@ from models.native.search import NativeNearest
 from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 
-_NEAREST = 100
+NEAREST = 100
 # How much the nearer count for more: cosine ** power, of so many nearest. The baseline's best power is 8.
-_VIEWS = ((8, _NEAREST), (16, 50))
+VIEWS = ((8, NEAREST), (16, 50))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +36,15 @@ class UserTextNeighbours:
         Args:
             texts: Zero-shot parts of somebody's texts, shape `(t, d₀)`, d₀ at least d.
         """
+        if self.native is not None:
+            return Alike(*self.native.alike(texts), self)
         asked = texts[:, : self.texts.shape[1]].sum(axis=0)
         norm = float(np.linalg.norm(asked))
         if not len(self.texts) or norm == 0:
-            return Alike(np.empty(0, np.int64), np.empty((len(_VIEWS), 0), np.float32), self)
+            return Alike(np.empty(0, np.int64), np.empty((len(VIEWS), 0), np.float32), self)
         unit = (asked / norm).astype(np.float32)
-        if self.native is not None:
-            best, found = self.native.nearest(unit, _NEAREST)
-            return Alike(best, _weights(found), self)
         cosines = self.texts @ unit
-        some = np.argpartition(-cosines, _NEAREST)[:_NEAREST] if len(cosines) > _NEAREST else np.arange(len(cosines))
+        some = np.argpartition(-cosines, NEAREST)[:NEAREST] if len(cosines) > NEAREST else np.arange(len(cosines))
         best = some[np.argsort(-cosines[some], kind="stable")]
         best = best[cosines[best] > 0]
         return Alike(best, _weights(cosines[best]), self)
@@ -67,7 +66,7 @@ class Alike:
 
     def shares(self, candidates: Places) -> Matrix:
         """Returns how much of these users' weight is on those who consumed each candidate, `(2, n_candidates)`."""
-        found = np.zeros((len(_VIEWS), candidates.n), np.float32)
+        found = np.zeros((len(VIEWS), candidates.n), np.float32)
         begins = self.among.starts[self.users]
         lengths = self.among.starts[self.users + 1] - begins
         ends = lengths.cumsum()
@@ -85,8 +84,8 @@ class Alike:
 
 def _weights(cosines: Vector) -> Matrix:
     """Returns what users of falling cosines above 0 count in each view."""
-    weights = np.zeros((len(_VIEWS), len(cosines)), np.float32)
-    for view, (power, nearest) in enumerate(_VIEWS):
+    weights = np.zeros((len(VIEWS), len(cosines)), np.float32)
+    for view, (power, nearest) in enumerate(VIEWS):
         weights[view, :nearest] = cosines[:nearest] ** power
     shares: Matrix = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-30)
     return shares

@@ -60,6 +60,14 @@ typedef struct {
     const float *factors;
 } Rounded;
 
+/* Users who wrote, as unit rows, and in which views the nearest of them count: cosine to a power, of so many. */
+typedef struct {
+    Rounded texts;
+    const float *rows;
+    int64_t nearest, n_views;
+    const int64_t *powers, *counted; /* (n_views,) */
+} Writers;
+
 typedef struct {
     int64_t dim;
     const void *axes; /* half, (items.width, dim) */
@@ -175,8 +183,8 @@ const char *recall_sources(void);
 int recall_has_kernel(int kernel);
 void recall_encode(Text *text);
 int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
-int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
-                       float *cosines);
+int64_t recall_alike(const Writers *writers, const float *texts, int64_t n_texts, int64_t stride, int64_t *users,
+                     float *weights);
 int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,
                       const uint8_t *eligible, int64_t *rows, float *scores);
 void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);

@@ -99,17 +99,38 @@ static int64_t best(const int32_t *places, const float *scores, int64_t n, int64
     return n;
 }
 
-/* The k nearest of unit rows to a unit vector, falling cosines above 0, equal ones by row; how many there are. */
-int64_t recall_nearest(const Rounded *rounded, const float *rows, const float *asked, int64_t k, int64_t *found,
-                       float *cosines) {
-    int64_t width = rounded->width, wanted = k + k / 2 < rounded->n ? k + k / 2 : rounded->n;
-    int32_t *places = malloc(rounded->n * sizeof *places);
-    int64_t n = choose(rounded, asked, wanted, NULL, places);
+/* The nearest of unit rows to a unit vector, falling cosines above 0, equal ones by row; how many there are. */
+static int64_t nearest(const Writers *writers, const float *asked, int64_t *found, float *cosines) {
+    int64_t width = writers->texts.width, k = writers->nearest;
+    int64_t wanted = k + k / 2 < writers->texts.n ? k + k / 2 : writers->texts.n;
+    int32_t *places = malloc(writers->texts.n * sizeof *places);
+    int64_t n = choose(&writers->texts, asked, wanted, NULL, places);
     float *exact = malloc(n * sizeof *exact);
-    for (int64_t i = 0; i < n; i++) exact[i] = dot(rows + places[i] * width, asked, width);
+    for (int64_t i = 0; i < n; i++) exact[i] = dot(writers->rows + places[i] * width, asked, width);
     n = best(places, exact, n, k, found, cosines);
     while (n && !(cosines[n - 1] > 0)) n--;
     free(places), free(exact);
+    return n;
+}
+
+/* Users who wrote most like the sum of some texts' first columns, the nearest first, and what each counts in each view,
+   (n_views, n); how many. */
+int64_t recall_alike(const Writers *writers, const float *texts, int64_t n_texts, int64_t stride, int64_t *users,
+                     float *weights) {
+    int64_t width = writers->texts.width;
+    float asked[width], cosines[writers->nearest];
+    memset(asked, 0, sizeof asked);
+    for (int64_t i = 0; i < n_texts; i++) add(asked, texts + i * stride, 1, width);
+    float norm = sqrtf(dot(asked, asked, width));
+    if (!(norm > 0)) return 0;
+    scale(asked, 1 / norm, width);
+    int64_t n = nearest(writers, asked, users, cosines);
+    for (int64_t view = 0; view < writers->n_views; view++, weights += n) {
+        float sum = 0;
+        for (int64_t i = 0; i < n; i++)
+            sum += weights[i] = i < writers->counted[view] ? powf(cosines[i], writers->powers[view]) : 0;
+        scale(weights, 1 / fmaxf(sum, 1e-30f), n);
+    }
     return n;
 }
 

@@ -1,5 +1,7 @@
 """Searches, compiled: rows are chosen by int8, a quarter of the bytes to read, and those chosen compared exactly."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from models.native.arrays import Rounded, floats, halves, pointer
@@ -47,32 +49,37 @@ def native_search(reduction: Reduction | None, vectors: Matrix) -> NativeSearch 
 
 
 class NativeNearest:
-    """Finds the nearest of unit rows.
+    """Finds the users who wrote most alike.
 
     Args:
-        rows: Shape `(n, d)`.
+        rows: What each wrote, as unit rows, shape `(n, d)`.
+        nearest: So many at most.
+        views: In which they count: cosine ** the first number, of so many of the nearest.
     """
 
-    def __init__(self, rows: Matrix) -> None:
-        self._rows, self._rounded = floats(rows), Rounded(rows)
-        self._native = FFI.new("Rounded *")
-        self._rounded.fill(self._native)
+    def __init__(self, rows: Matrix, nearest: int, views: Sequence[tuple[int, int]]) -> None:
+        self._rows, self._rounded, self._nearest = floats(rows), Rounded(rows), nearest
+        self._powers, self._counted = np.array(views, np.int64).T.copy()
+        self._native = FFI.new("Writers *")
+        self._rounded.fill(self._native.texts)
+        self._native.rows, self._native.nearest, self._native.n_views = pointer(self._rows), nearest, len(views)
+        self._native.powers, self._native.counted = pointer(self._powers), pointer(self._counted)
 
-    def nearest(self, asked: Vector, k: int) -> tuple[Rows, Vector]:
-        """Returns which rows have the largest inner products above 0, at most k, and these; best first.
+    def alike(self, texts: Matrix) -> tuple[Rows, Matrix]:
+        """Returns the rows nearest to the sum of some texts, and what each counts in each view, `(n_views, n)`.
 
         Args:
-            asked: Shape `(d,)`.
-            k: At most so many.
+            texts: Shape `(t, at least d)`: the first columns count.
         """
-        if asked.shape != self._rows.shape[1:]:
-            raise ValueError(f"what is asked has shape {asked.shape}, the rows {self._rows.shape}")
-        asked, found, cosines = floats(asked), np.empty(k, np.int64), np.empty(k, np.float32)
-        to = (pointer(found), pointer(cosines))
-        n = LIBRARY.recall_nearest(self._native, pointer(self._rows), pointer(asked), k, *to)
-        return found[:n], cosines[:n]
+        texts = floats(texts)
+        if texts.shape[1] < self._rows.shape[1]:
+            raise ValueError(f"texts have shape {texts.shape}, the rows {self._rows.shape}")
+        users, weights = np.empty(self._nearest, np.int64), np.empty(len(self._powers) * self._nearest, np.float32)
+        to = (pointer(users), pointer(weights))
+        n = LIBRARY.recall_alike(self._native, pointer(texts), *texts.shape, *to)
+        return users[:n], weights[: len(self._powers) * n].reshape(len(self._powers), n)
 
 
-def native_nearest(rows: Matrix) -> NativeNearest | None:
-    """Returns what finds the nearest of some rows, compiled; None where there is no library, or no row."""
-    return None if LIBRARY is None or not len(rows) else NativeNearest(rows)
+def native_nearest(rows: Matrix, nearest: int, views: Sequence[tuple[int, int]]) -> NativeNearest | None:
+    """Returns what finds the users who wrote most alike, compiled; None where there is no library, or no row."""
+    return None if LIBRARY is None or not len(rows) else NativeNearest(rows, nearest, views)

@@ -34,8 +34,8 @@ def test_a_hand_worked_vector() -> None:
     tfidf /= np.linalg.norm(tfidf)
     lexical = tfidf * [2, 1]
     expected = [*(lexical / np.linalg.norm(lexical)), tfidf @ [1, 10]]
-    np.testing.assert_allclose(lexicon.vector("a b b c"), expected, rtol=1e-6)
-    np.testing.assert_array_equal(lexicon.vector("unknown"), [0, 0, 0])
+    np.testing.assert_allclose(lexicon.vectors(["a b b c"])[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(lexicon.vectors(["unknown"]), [[0, 0, 0]])
     np.testing.assert_array_equal(no_terms(2).vectors(["a"]), [[0, 0]])
 
 

@@ -23,7 +23,7 @@ from models.recaller import Recaller
 from models.reduction import reduce
 from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
-from models.user_text_neighbours import UserTextNeighbours
+from models.user_text_neighbours import NEAREST, VIEWS, UserTextNeighbours
 from tests.artifacts import memory_artifact
 from tests.models.test_fused import DIM, N_ITEMS, TOWER, learnt, random, user
 
@@ -98,12 +98,12 @@ def test_live_items_share_what_was_made_ready() -> None:
 
 def test_what_is_too_short_is_refused_and_not_read_past_its_end() -> None:
     short = KnownUser(random(1, 1, 3), np.empty(0, np.int64), np.empty(0, np.float32))
-    nearest = native_nearest(random(1, 5, 8))
+    nearest = native_nearest(random(1, 5, 8), NEAREST, VIEWS)
     assert nearest is not None
     for ask in (
         lambda: native_matching(matching()).ask(short),
         lambda: _search(500)[0].search(random(1, 7), 1, 1, None),
-        lambda: nearest.nearest(random(1, 7), 1),
+        lambda: nearest.alike(random(1, 1, 7)),
     ):
         with pytest.raises(ValueError, match=r"columns|shape"):
             ask()
@@ -145,18 +145,23 @@ def test_weights_that_float16_cannot_hold_stay_numpys() -> None:
     assert native_matching(large) is large
 
 
+@pytest.mark.parametrize("n_texts", [0, 1, 3])
 @pytest.mark.parametrize(("n", "width"), [(1, 8), (40, 7), (300, 8), (300, 33)])
-def test_it_finds_the_nearest_as_numpy_does(n: int, width: int) -> None:
+def test_it_finds_who_wrote_alike_as_numpy_does(n: int, width: int, n_texts: int) -> None:
     rows = random(1, n, width)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[n // 2] = rows[0]  # equal ones by row
-    native = native_nearest(rows)
-    assert native is not None
-    found, cosines = native.nearest(rows[0], 20)
-    expected = np.argsort(-(rows @ rows[0]), kind="stable")[:20]
-    expected = expected[(rows @ rows[0])[expected] > 1e-6]
-    assert found.tolist() == expected.tolist()
-    np.testing.assert_allclose(cosines, (rows @ rows[0])[expected], rtol=1e-5, atol=1e-6)
+    plain = UserTextNeighbours(rows, np.zeros(n + 1, np.int64), np.empty(0, np.int32))
+    texts = np.vstack([rows[:1], random(2, 2, width)])[:n_texts]
+    texts = np.hstack([texts, random(3, n_texts, 5)])  # the zero-shot part has more axes
+    found = replace(plain, native=native_nearest(rows, NEAREST, VIEWS)).nearest(texts)
+    expected = plain.nearest(texts)
+    assert len(found.users) == len(expected.users)
+    assert found.weights.shape == expected.weights.shape
+    some = min(20, len(found.users))  # of those far away int8 may choose others
+    assert found.users[:some].tolist() == expected.users[:some].tolist()
+    np.testing.assert_allclose(found.weights[:, :some], expected.weights[:, :some], rtol=2e-2, atol=1e-4)
+    np.testing.assert_allclose(found.weights.sum(axis=1), expected.weights.sum(axis=1), rtol=1e-4)
 
 
 def _search(n: int, rank: int = 16) -> tuple[NativeSearch, np.ndarray]:

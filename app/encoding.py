@@ -9,8 +9,9 @@ from app.text_vectors import Begin, Encoded
 from models.encoder import Encoder
 from models.native.encoder import NativeEncoder
 
-# Tokens are looked up on the event loop; of longer texts that would hold it up for milliseconds.
-_SHORT = 2_000  # characters
+# Tokens are looked up on the event loop: of so much at most between two looks at who else wants something.
+_SHORT = 1_000  # bytes of a text
+_A_TURN = 8_000  # bytes of all texts, which take some 5 ms where most words are new
 
 
 def in_threads(encode: Callable[[str], Encoded], executor: Executor) -> Begin:
@@ -39,7 +40,20 @@ def beginning(encoder: Encoder, executor: Executor, jobs: NativeJobs | None) -> 
     if jobs is None or not isinstance(encoder, NativeEncoder):
         return long_way
 
+    read = 0
+
+    def look_up() -> None:
+        nonlocal read
+        read = 0
+
     def begin(text: str) -> asyncio.Future[Encoded]:
-        return jobs.send(encoder.encoding(text)) if len(text) <= _SHORT else long_way(text)
+        nonlocal read
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > _SHORT or read + size > _A_TURN:
+            return long_way(text)
+        if read == 0:
+            asyncio.get_running_loop().call_soon(look_up)
+        read += size
+        return jobs.send(encoder.encoding(text))
 
     return begin

@@ -168,15 +168,19 @@ class TextVectors:
         if begun.cancelled():
             flight.cancel()
             return
-        try:
-            entry = self._rounded(*begun.result())
-        except Exception as error:  # whatever an encoder raises is for those who wait
+        error = begun.exception()
+        if error is None:
+            try:
+                entry = self._rounded(*begun.result())
+            except EncoderError as wrong:
+                error = wrong
+        if error is not None:
             flight.set_exception(error)
             flight.exception()  # marks it as seen: all who waited may have gone
             return
+        flight.set_result(entry)
         self._memory.put_many({key: entry})
         self._write_later({key: entry})
-        flight.set_result(entry)
 
     def _rounded(self, vector: Vector, truncated: bool) -> CachedText:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -181,12 +181,10 @@ class Recaller:
         head = self._score_features
         if rescore and not isinstance(head, NativeHead):
             return None
-        sought = self.sought(query)
-        if sought is None or sought.asked is None:
-            return None
         size = pool_size(query.k) if rescore else query.k
         compared = self._artifact.index.compared(size, self._eligible(query))
-        if compared is None:
+        sought = None if compared is None else self.sought(query)
+        if compared is None or sought is None or sought.asked is None:
             return None
         find = Find(compared, sought.vector, deadline)
         if rescore and isinstance(head, NativeHead) and sought.asked.situation in head.head.situations:

@@ -65,9 +65,10 @@ class NativeHead:
 
     def catalogue(self, asked: Asked, items: Matrix) -> "Catalogue":
         """Returns what candidates are held against, made once a catalogue."""
-        if self._catalogue is None or self._catalogue.items is not items:
-            self._catalogue = Catalogue(asked, items)
-        return self._catalogue
+        catalogue = self._catalogue
+        if catalogue is None or catalogue.items is not items:
+            self._catalogue = catalogue = Catalogue(asked, items)
+        return catalogue  # never what another thread has put there meanwhile
 
 
 class Catalogue:

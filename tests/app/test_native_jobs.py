@@ -133,6 +133,20 @@ async def test_only_short_texts_of_a_compiled_encoder_go_there(native, encoding_
         assert len(sent) == 1
 
 
+async def test_only_so_many_are_looked_up_in_one_turn_of_the_loop(native, encoding_threads, monkeypatch) -> None:
+    """A batch of thousands would hold up whoever else wants something."""
+    sent = []
+    with native_jobs(1) as jobs:
+        assert jobs is not None
+        monkeypatch.setattr(jobs, "send", lambda task: sent.append(task) or asyncio.get_running_loop().create_future())
+        begin = beginning(native, encoding_threads, jobs)
+        others = [begin("x" * 1_000) for _ in range(20)][8:]
+        assert len(sent) == 8
+        await asyncio.gather(*others)
+        begin("tea")
+        assert len(sent) == 9
+
+
 async def test_a_text_without_a_token_is_an_error_for_its_caller(native, encoding_threads, monkeypatch) -> None:
     monkeypatch.setattr(native, "_tokens", lambda text: ([], False))
     with native_jobs(1) as jobs, pytest.raises(EncoderError, match="no token"):

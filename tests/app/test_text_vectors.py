@@ -193,6 +193,20 @@ async def test_above_max_waiting_is_refused_at_once_and_starts_nothing(encoder):
         await texts.get(["c", "d"])
 
 
+async def test_whatever_class_a_failure_is_of_it_reaches_those_who_wait(encoder):
+    """A panic in Rust, say, is no Exception; nobody may wait for it for ever."""
+
+    class Panic(BaseException):
+        pass
+
+    async with texts_of(encoder) as texts:
+        encoder.failure = Panic()
+        for found in await asyncio.gather(*(texts.get(["a"]) for _ in range(2)), return_exceptions=True):
+            assert isinstance(found, Panic)
+        encoder.failure = None
+        assert (await texts.get(["a"])).cache == "miss"
+
+
 async def test_failures_give_their_places_back(encoder):
     async with texts_of(encoder, max_waiting=1) as texts:
         encoder.failure = EncoderError("broken")

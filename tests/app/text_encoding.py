@@ -28,7 +28,7 @@ class Encoder:
         self._asked: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.bad_vector: Vector | None = None
 
     @property

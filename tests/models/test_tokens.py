@@ -5,11 +5,13 @@ import string
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
+from tokenizers.processors import TemplateProcessing
 
 from models import tokens
-from models.tokens import load_tokenizer, token_reader
+from models.tokens import ReadTokens, load_tokenizer, token_reader
 from tests.tiny_model import HANZI, WORDS, Prepared, real_texts
 
 CUT = 12
@@ -54,22 +56,72 @@ def test_the_packaged_models_texts_have_the_librarys_tokens(packaged: Prepared) 
     assert {was_cut for _, was_cut in found} == {True, False}
 
 
-def test_words_are_asked_for_once(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def counting(tokenizer: Tokenizer) -> tuple[ReadTokens, list[str]]:
+    """A reader, and what it asks the library for."""
+    asked: list[str] = []
+
+    class Counting:
+        def encode(self, text: str, **options: bool) -> Encoding:
+            asked.append(text)
+            return tokenizer.encode(text, **options)
+
     reader = token_reader(tokenizer, CUT)
-    reader("warm tea")
-    monkeypatch.setattr(reader, "_ask", lambda word: pytest.fail(f"{word} was asked for again"))
-    assert reader("tea, warm tea"[5:]) == by_library(tokenizer, "warm tea")
+    reader._tokenizer, reader._by_library = Counting(), tokens._by_library(Counting())
+    return reader, asked
 
 
-@pytest.mark.parametrize(("name", "most"), [("_MOST_KEPT", 1), ("_LONGEST_KEPT", 3)])
-def test_what_is_remembered_is_bounded(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, name: str, most: int
-) -> None:
-    monkeypatch.setattr(tokens, name, most)
-    reader = token_reader(tokenizer, CUT)
-    for text in ("warm tea", "ground coffee", "warm tea"):
+def test_words_are_asked_for_once(tokenizer: Tokenizer) -> None:
+    reader, asked = counting(tokenizer)
+    assert reader("warm tea") == by_library(tokenizer, "warm tea")
+    assert reader("tea tea, warm") == by_library(tokenizer, "tea tea, warm")
+    assert asked == ["warm", "tea", ","]
+
+
+def test_a_text_of_many_new_words_is_asked_for_as_one(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its first words are known afterwards."""
+    monkeypatch.setattr(tokens, "_MOST_ASKED", 3)
+    reader, asked = counting(tokenizer)
+    text = "the light boots for walks"
+    for _ in range(3):
         assert reader(text) == by_library(tokenizer, text)
-    assert len(reader._words) == 1
+    assert asked == ["the", "light", "boots", text, "for", "walks"]
+
+
+def test_what_lies_behind_the_cut_is_not_asked_for(tokenizer: Tokenizer) -> None:
+    reader, asked = counting(tokenizer)
+    assert reader("tea " * CUT + "coffee") == by_library(tokenizer, "tea " * CUT + "coffee")
+    assert asked == ["tea"]
+
+
+def test_words_that_nobody_uses_any_more_are_forgotten(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_MOST_KEPT", 2)
+    reader, asked = counting(tokenizer)
+    for word in ("tea", "warm", "light", "tea", "boots", "tea", "warm"):
+        assert reader(word) == by_library(tokenizer, word)
+    assert asked == ["tea", "warm", "light", "boots", "warm"]
+    assert len(reader._words) + len(reader._older) <= 4
+
+
+def test_long_words_are_not_remembered(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_LONGEST_KEPT", 3)
+    reader, asked = counting(tokenizer)
+    for _ in range(2):
+        assert reader("warm tea") == by_library(tokenizer, "warm tea")
+    assert asked == ["warm", "tea", "warm"]
+
+
+def test_without_special_tokens_the_library_says_what_was_cut(tokenizer: Tokenizer) -> None:
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    for text in ("x9q8z7w6v5" * 5, "warm tea"):
+        assert token_reader(other, CUT)(text) == by_library(other, text)
+
+
+def test_a_vocabulary_without_the_simplest_word_still_reads_others(tokenizer: Tokenizer) -> None:
+    other = Tokenizer(WordPiece({"warm": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))
+    other.normalizer, other.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    other.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+    assert token_reader(other, CUT)("warm") == by_library(other, "warm")
 
 
 def test_added_tokens_are_found_wherever_they_begin(tokenizer: Tokenizer) -> None:

@@ -118,6 +118,12 @@ def test_what_they_cannot_do_is_no_job() -> None:
     assert recaller().job(known, rescore=True, deadline=None) is not None
 
 
+def test_where_there_is_no_job_the_user_is_not_asked_about_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be again, for the search that takes its place."""
+    monkeypatch.setattr(Recaller, "sought", lambda *args: pytest.fail("asked"))
+    assert recaller().job(query(1, [3], 1_000), rescore=True, deadline=None) is None
+
+
 def test_what_comes_too_late_does_nothing() -> None:
     job = recaller().job(query(1, [3]), rescore=True, deadline=-1.0)
     assert job is not None

@@ -247,6 +247,21 @@ def test_it_sees_live_items_too() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_each_is_held_against_its_own_catalogue_whatever_others_ask_for_meanwhile() -> None:
+    asked, known = matching().ask(user(2, [3])), NativeHead(head())
+    assert asked is not None
+    first, second = learnt(members=2).item_vectors, learnt(members=2).item_vectors
+
+    class Intruder:
+        def __del__(self) -> None:
+            known.catalogue(asked, first)
+
+    catalogue = known.catalogue(asked, first)
+    catalogue._kept.struct(Intruder())
+    del catalogue
+    assert known.catalogue(asked, second).items is second
+
+
 @pytest.mark.parametrize("n_features", [N_FEATURES, N_FEATURES - 2])
 def test_it_scores_and_orders_as_numpy_does(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, asked = learnt(members=2), matching().ask(user(2, [3]))

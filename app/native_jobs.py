@@ -6,28 +6,28 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from models.native.library import LIBRARY
-from models.native.threads import NativeThreads, Task
+from models.native.threads import NativeThreads, Work
 
 _T = TypeVar("_T")
 
 
 class NativeJobs:
-    """Has tasks done by threads that need no interpreter; only touched from the event loop that runs when it is made.
+    """Has work done by threads that need no interpreter; only touched from the event loop that runs when it is made.
 
     Args:
-        threads: How many tasks are done at a time.
+        threads: How much is done at a time.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = NativeThreads(threads)
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, tuple[Task[Any], asyncio.Future[Any]]] = {}
+        self._waiting: dict[int, tuple[Work[Any], asyncio.Future[Any]]] = {}
         self._loop.add_reader(self._threads.bell, self._land)
 
-    def send(self, task: Task[_T]) -> asyncio.Future[_T]:
-        """Returns the result to come of a task, which is done as soon as a thread is free, even if nobody waits."""
+    def send(self, work: Work[_T]) -> asyncio.Future[_T]:
+        """Returns the result to come of some work, which is done as soon as a thread is free, even if nobody waits."""
         done: asyncio.Future[_T] = self._loop.create_future()
-        self._waiting[self._threads.send(task.job)] = task, done
+        self._waiting[self._threads.send(work.job)] = work, done
         return done
 
     def close(self) -> None:
@@ -39,11 +39,11 @@ class NativeJobs:
 
     def _land(self) -> None:
         for number in self._threads.done():
-            task, done = self._waiting.pop(number)
+            work, done = self._waiting.pop(number)
             if done.done():  # given up
                 continue
             try:
-                done.set_result(task.result())
+                done.set_result(work.result())
             except Exception as error:  # whatever went wrong is for whoever waits
                 done.set_exception(error)
 

@@ -29,7 +29,7 @@ class Job:
     kept: object
 
 
-class Task(Protocol[_T_co]):
+class Work(Protocol[_T_co]):
     """Something to be done by a job, and what comes of it."""
 
     @property

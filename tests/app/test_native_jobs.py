@@ -1,4 +1,4 @@
-"""Tasks of the library's threads on the event loop, and requests that are answered by them."""
+"""Work of the library's threads on the event loop, and requests that are answered by them."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from tests.tiny_model import MAX_POSITIONS, write_tiny_model
 
 @dataclass
 class Search:
-    """A search as a task; what comes of it is what `then` says."""
+    """A search as work; what comes of it is what `then` says."""
 
     find: Find
     then: Callable[[Find], int] = lambda find: len(find.pool[0])

@@ -19,9 +19,11 @@ static int64_t with_more(const Find *find, int64_t n) {
     int64_t *rows = malloc(most * sizeof *rows);
     float *scores = malloc(most * sizeof *scores);
     memcpy(rows, find->rows, n * sizeof *rows), memcpy(scores, find->scores, n * sizeof *scores);
+    Range ranges[MAX_RANGES];
+    int64_t n_ranges = ranges_of(find->query, dim, ranges);
     for (int64_t i = 0; i < find->n_more; i++) {
         if (find->eligible && !find->eligible[n_items + i]) continue;
-        rows[n] = n_items + i, scores[n++] = dot(find->more + i * dim, find->query, dim);
+        rows[n] = n_items + i, scores[n++] = dot_of_ranges(find->more + i * dim, find->query, ranges, n_ranges);
     }
     int32_t *order = malloc(2 * n * sizeof *order);
     uint32_t *keys = malloc(n * sizeof *keys);

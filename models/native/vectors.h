@@ -22,6 +22,35 @@ static inline void ask_for(const float *values, int64_t n) {
     for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(values + i);
 }
 
+/* Where a query is not 0: what lies between needn't be read. */
+typedef struct {
+    int64_t start, size;
+} Range;
+
+enum { BLOCK = 64, MAX_RANGES = 16 };
+
+static inline int64_t ranges_of(const float *query, int64_t n, Range *ranges) {
+    int64_t found = 0;
+    for (int64_t start = 0; start < n; start += BLOCK) {
+        int64_t size = n - start < BLOCK ? n - start : BLOCK;
+        int is_zero = 1;
+        for (int64_t i = start; i < start + size; i++) is_zero &= query[i] == 0;
+        if (is_zero) continue;
+        Range *last = ranges + found - 1;
+        if (found && (last->start + last->size == start || found == MAX_RANGES))
+            last->size = start + size - last->start;
+        else
+            ranges[found++] = (Range){start, size};
+    }
+    return found;
+}
+
+static inline float dot_of_ranges(const float *row, const float *query, const Range *ranges, int64_t n_ranges) {
+    float sum = 0;
+    for (int64_t i = 0; i < n_ranges; i++) sum += dot(row + ranges[i].start, query + ranges[i].start, ranges[i].size);
+    return sum;
+}
+
 /* sum += weight * row */
 static inline void add(float *restrict sum, const float *restrict row, float weight, int64_t n) {
     for (int64_t i = 0; i < n; i++) sum[i] += weight * row[i];

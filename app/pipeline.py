@@ -3,71 +3,26 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 
 from app.cache import cache_key
+from app.clock import Clock
 from app.engine import Engine
-from app.native_jobs import NativeJobs
 from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
+from app.searches import Searches
 from app.text_vectors import TextVectors, TextVectorsAnswer
 from app.user_state import UserState
-from models.errors import DeadlineExceededError, FieldProblem, InvalidRequestError
+from models.errors import FieldProblem, InvalidRequestError
 from models.native.candidates import CandidatesJson
 from models.profiles import NOTHING_KNOWN, Profile
-from models.recaller import Recalled, RecallJob, Sought, UserQuery, first, pool_size
+from models.recaller import Recalled, Sought, UserQuery
 from models.text import is_cut
 from models.types import Matrix, Vector
 
-# On the event loop a search must be short, and so must be what comes before it: such take a millisecond or two.
-_SHORT_K, _SHORT_HISTORY = 200, 100
 _NO_TEXTS = np.empty((0, 0), np.float32)
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Stage durations of one request, and its deadline."""
-
-    timeout_ms: float | None
-    start: float = field(default_factory=time.perf_counter)
-    milliseconds: dict[str, float] = field(default_factory=lambda: {"encode": 0.0, "search": 0.0, "rescore": 0.0})
-
-    def lap(self, stage: str, since: float) -> float:
-        now = time.perf_counter()
-        self.milliseconds[stage] = 1e3 * (now - since)
-        return now
-
-    def remaining(self) -> float | None:
-        """Seconds left; None without a deadline."""
-        if self.timeout_ms is None:
-            return None
-        return self.timeout_ms / 1e3 - (time.perf_counter() - self.start)
-
-    def is_over(self) -> bool:
-        remaining = self.remaining()
-        return remaining is not None and remaining <= 0
-
-    def exceeded(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            f"timeout_ms is {self.timeout_ms:g} and passed before candidates were found; ask for more time"
-        )
-
-    def timings(self) -> dict[str, float]:
-        timings = {**self.milliseconds, "total": 1e3 * (time.perf_counter() - self.start)}
-        return {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a search gave; `skipped` says that the head had no time left."""
-
-    recalled: Recalled
-    skipped: bool
-    sought: Sought | None
 
 
 class RecallPipeline:
@@ -76,29 +31,19 @@ class RecallPipeline:
     Args:
         engine: What answers come from.
         vectors: Turns clean texts into vectors, cached.
-        executor: Where searches run off the event loop that `jobs` can't do.
-        jobs: The compiled library's threads; None where there is no library.
+        searches: Finds candidates in the engine.
         users: Whose profiles count.
         max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        vectors: TextVectors,
-        executor: Executor,
-        jobs: NativeJobs | None,
-        users: UserState,
-        *,
-        max_sought: int,
+        self, engine: Engine, vectors: TextVectors, searches: Searches, users: UserState, *, max_sought: int
     ) -> None:
         self.engine = engine
         self.vectors = vectors
-        self._executor = executor
-        self._jobs = jobs
+        self._searches = searches
         self._users = users
         self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
-        self._n_asked = 0
 
     async def recall(self, request: RecallRequest, request_id: str, *, by_itself: bool = True) -> dict[str, Any]:
         """Returns the answer in the form of `RecallAnswer`, its candidates perhaps as text already.
@@ -113,18 +58,15 @@ class RecallPipeline:
             DeadlineExceededError: `timeout_ms` passed before candidates were found.
             OverloadedError: Too many texts wait for the encoder.
         """
-        self._n_asked += 1
-        try:
+        with self._searches.expected():
             return await self._answer(request, request_id, by_itself)
-        finally:
-            self._n_asked -= 1
 
     async def aclose(self) -> None:
         """Waits for what is still being encoded or cached."""
         await self.vectors.aclose()
 
     async def _answer(self, request: RecallRequest, request_id: str, by_itself: bool) -> dict[str, Any]:
-        clock = _Clock(request.timeout_ms)
+        clock = Clock(request.timeout_ms)
         self._check_fields(request.with_fields)
         profile, no_profile = await self._profile(request.user_id, clock)
         texts, cut = self._clean(request.texts, profile)
@@ -133,8 +75,7 @@ class RecallPipeline:
         sought = self._sought.get(alone) if alone else None
         embedded = self.engine.artifact.text_vectors(vectors.vectors, texts) if sought is None else _NO_TEXTS
         query, missing = self._query(request, profile, embedded, sought)
-        is_light = by_itself and len(query.history) <= _SHORT_HISTORY
-        found = await self._search(query, request.rescore, clock, is_light=is_light)
+        found = await self._searches.find(query, request.rescore, clock, by_itself=by_itself)
         if alone and found.sought is not None and self._sought.maxsize:
             self._sought[alone] = found.sought
         recalled, skipped = found.recalled, found.skipped
@@ -153,7 +94,7 @@ class RecallPipeline:
             "timings_ms": clock.timings(),
         }
 
-    async def _profile(self, user_id: str | None, clock: _Clock) -> tuple[Profile, bool]:
+    async def _profile(self, user_id: str | None, clock: Clock) -> tuple[Profile, bool]:
         if user_id is None:
             return NOTHING_KNOWN, False
         try:
@@ -170,7 +111,7 @@ class RecallPipeline:
         texts = [text for text in map(recipe.clean, [*earlier, *newest]) if text]
         return texts, len(raw) > MAX_TEXTS or any(map(is_cut, newest))
 
-    async def _encode(self, texts: list[str], clock: _Clock) -> TextVectorsAnswer:
+    async def _encode(self, texts: list[str], clock: Clock) -> TextVectorsAnswer:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(clock.remaining()) as deadline:
@@ -183,46 +124,6 @@ class RecallPipeline:
         if texts:
             clock.lap("encode", start)
         return vectors
-
-    async def _search(self, query: UserQuery, rescore: bool, clock: _Clock, *, is_light: bool) -> _Found:
-        is_quick = query.k <= _SHORT_K and self.engine.artifact.index.is_quick
-        if is_light and self._jobs is not None and not (is_quick and await self._is_alone()):
-            start = time.perf_counter()
-            job = self.engine.recaller.job(query, rescore=rescore, deadline=clock.remaining())
-            if job is not None:
-                return await self._do(job, self._jobs, rescore, clock, start)
-        if is_light and is_quick:
-            return self._find(query, rescore, clock)
-        work = self._executor.submit(self._find, query, rescore, clock)
-        found = asyncio.wrap_future(work)
-        if clock.timeout_ms is not None:
-            await asyncio.wait([found], timeout=clock.remaining())
-            # What still waits for a thread is given up; what runs is nearly there.
-            if not found.done() and work.cancel():
-                raise clock.exceeded()
-        return await found
-
-    async def _is_alone(self) -> bool:
-        """Whether no other request is being answered: for one alone, handing over takes longer than it saves."""
-        if self._n_asked == 1:
-            await asyncio.sleep(0)  # those that came at the same time begin, too
-        return self._n_asked == 1
-
-    async def _do(self, job: RecallJob, jobs: NativeJobs, rescore: bool, clock: _Clock, start: float) -> _Found:
-        """Has the library's threads search and rescore."""
-        prepared = time.perf_counter() - start
-        done = jobs.send(job)
-        if clock.timeout_ms is not None:
-            await asyncio.wait([done], timeout=clock.remaining())
-            # What hasn't begun is given up; what has is nearly there.
-            if not done.done() and not job.find.has_begun:
-                raise clock.exceeded()
-        recalled = await done
-        if recalled is None:
-            raise clock.exceeded()
-        searched, rescored = job.find.seconds
-        clock.milliseconds |= {"search": 1e3 * (prepared + searched), "rescore": 1e3 * rescored}
-        return _Found(recalled, rescore and job.find.is_skipped, job.sought)
 
     def _query(
         self, request: RecallRequest, profile: Profile, texts: Matrix, sought: Sought | None
@@ -246,21 +147,6 @@ class RecallPipeline:
             sought=sought,
         )
         return query, list(missing)
-
-    def _find(self, query: UserQuery, rescore: bool, clock: _Clock) -> _Found:
-        """Searches, then rescores unless the deadline has passed."""
-        if clock.is_over():
-            raise clock.exceeded()
-        recaller = self.engine.recaller
-        start = time.perf_counter()
-        pool = recaller.search(query, size=pool_size(query.k) if rescore else query.k)
-        start = clock.lap("search", start)
-        skipped = rescore and clock.is_over()
-        if skipped or not rescore:
-            return _Found(first(pool, query.k), skipped, pool.sought)
-        recalled = recaller.rescore(pool, query.k)
-        clock.lap("rescore", start)
-        return _Found(recalled, skipped=False, sought=pool.sought)
 
     def _candidates(self, recalled: Recalled, with_fields: Sequence[str]) -> list[dict[str, Any]] | CandidatesJson:
         artifact, relation = self.engine.artifact, recalled.relation_scores

@@ -9,6 +9,7 @@ from app.encoding import beginning
 from app.engine import Engine
 from app.native_jobs import NativeJobs
 from app.pipeline import RecallPipeline
+from app.searches import Searches
 from app.settings import ServiceSettings
 from app.text_vectors import TextVectors
 from app.user_state import UserState
@@ -78,10 +79,8 @@ class Pipelines:
 
     def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
         max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
-        threads = self._threads
-        return RecallPipeline(
-            engine, vectors, threads.searching, threads.native_searching, self._users, max_sought=max_sought
-        )
+        searches = Searches(engine, self._threads.searching, self._threads.native_searching)
+        return RecallPipeline(engine, vectors, searches, self._users, max_sought=max_sought)
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim

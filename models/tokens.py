@@ -68,7 +68,7 @@ def _splits_by_words(tokenizer: Tokenizer) -> bool:
 
 
 class _RememberedWords:
-    """BERT's tokens, those of a word asked for once: the library takes ten times as long for the same.
+    """BERT's tokens, those of a word asked for once: the library takes several times as long for the same.
 
     Only where a text is printable ASCII and holds no sign with which a special token begins; others are the library's.
     """

@@ -139,9 +139,7 @@ class NativeEncoder(Prompting):
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
-        encoding = self.encoding(text)
-        LIBRARY.recall_encode(encoding.job.struct)
-        return encoding.result()
+        return self._encode(self._facts.prompts.user + text)
 
     def encoding(self, text: str) -> "Encoding":
         """Returns the encoding of a user text as a job for the library's threads."""
@@ -153,15 +151,15 @@ class NativeEncoder(Prompting):
             for start in range(0, len(texts), _PIECE):
                 piece = texts[start : start + _PIECE]
                 found = pool.map(self._encode, piece)
-                for row, vector in enumerate(found, start):
+                for row, (vector, _) in enumerate(found, start):
                     vectors[row] = vector
                     on_done(1)
         return vectors
 
-    def _encode(self, text: str) -> Vector:
+    def _encode(self, text: str) -> tuple[Vector, bool]:
         encoding = self._encoding(*self._tokens(text))
         LIBRARY.recall_encode(encoding.job.struct)
-        return encoding.result()[0]
+        return encoding.result()
 
     def _encoding(self, tokens: Sequence[int], was_cut: bool) -> "Encoding":
         if not tokens:

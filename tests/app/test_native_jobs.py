@@ -192,7 +192,7 @@ async def test_whatever_is_asked_for_the_answer_is_the_same(large, monkeypatch, 
     async with running(app) as client:
         alone = core(await ask(client, **asked))
         sent = counting(app, monkeypatch)
-        monkeypatch.setattr(app.state.swapper.pipeline, "_n_asked", 1)  # as if there were another
+        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)  # as if there were another
         assert core(await ask(client, **asked)) == alone
         assert len(sent) == 1
 
@@ -202,7 +202,7 @@ async def test_time_that_is_up_before_a_thread_begins_is_a_504(large, monkeypatc
     """Whether it still waits for one then, or has just met one."""
     app = create_app(ServiceSettings(threads=1), engine=large)
     async with running(app) as client:
-        monkeypatch.setattr(app.state.swapper.pipeline, "_n_asked", 1)
+        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if is_late:
             waiting.set_result(None)
@@ -214,7 +214,7 @@ async def test_time_that_is_up_before_a_thread_begins_is_a_504(large, monkeypatc
 async def test_long_histories_and_batches_stay_off_the_event_loop(large, monkeypatch) -> None:
     app = create_app(ServiceSettings(threads=2), engine=large)
     async with running(app) as client:
-        monkeypatch.setattr(app.state.swapper.pipeline, "_n_asked", 1)
+        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)
         sent = counting(app, monkeypatch)
         await ask(client, history=[f"i{row}" for row in range(200)], k=10)
         batch = await client.post("/recall/batch", json={"requests": [{"history": ["i3"], "k": 10}] * 3})

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from app import pipeline
+from app import clock as deadlines
 from models.errors import DeadlineExceededError
 from models.recaller import Pool, Recaller, UserQuery
 from tests.app.harness import ask, assert_problem, core, ids, serving
@@ -73,7 +73,7 @@ async def test_time_that_is_up_after_the_search_skips_the_head(engine, monkeypat
             clock.skew += 60
             return pool
 
-    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(deadlines, "time", clock)
     async with serving(replace(engine, recaller=SlowRecaller(engine.artifact))) as client:
 
         async def hurry(**body: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ async def test_time_that_is_up_after_the_search_skips_the_head(engine, monkeypat
 async def test_time_that_is_up_before_the_search_is_a_504(engine, monkeypatch):
     clock = _Clock()
     clock.skew = 60.0  # a request's start is read from the true clock
-    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(deadlines, "time", clock)
     async with serving(engine) as client:
         for body in ({"history": ["hike-boots"]}, {"text": TEXT}, {}):
             response = await client.post("/recall", json={**body, "timeout_ms": 1})

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pydantic import BaseModel, ConfigDict
 
 from models.training.freshness import FRESHNESS
+from models.training.popularity import TREND
 from models.types import JsonValue
 
 
@@ -107,6 +108,11 @@ def _validation_lines(validation: JsonValue) -> list[str]:
     for task, found in validation.items() if isinstance(validation, dict) else ():
         if task == FRESHNESS:
             lines.append(f"the age of items counts {found} deviations of their popularity")
+            continue
+        if task == TREND:
+            assert isinstance(found, float)
+            lately = f"of all time and of the newest {found:.0%} of the events" if found else "of all time"
+            lines.append(f"popularity is that {lately}")
             continue
         assert isinstance(found, dict)
         for name, figures in found.items():

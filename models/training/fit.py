@@ -16,10 +16,11 @@ from models.training.head import fit_head, make_pools
 from models.training.interactions import Interactions
 from models.training.l3ae import Regularisation
 from models.training.part_scores import FittedParts, PartScores
+from models.training.popularity import TREND
 from models.training.situations import queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
-from models.training.weigh import alone, weigh, weigh_freshness
+from models.training.weigh import alone, weigh, weigh_freshness, weigh_trend
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
@@ -50,6 +51,7 @@ class Recipe:
         training: How the tower is fitted.
         held: How strongly the behaviour part is held.
         freshness: How much the age of items counts beside their popularity.
+        trend: What share of the past counts as lately, where popularity lately counts beside that of all time.
         head: What re-scores the pool; None where it isn't better than the pool's own order.
         figures: Validation recall by situation: the product's, that of text similarity and of popularity; loss
             curves; the head's before and after.
@@ -60,6 +62,7 @@ class Recipe:
     training: TowerTraining
     held: Regularisation
     freshness: float
+    trend: float
     head: FeatureHead | None
     figures: dict[str, JsonValue]
 
@@ -84,7 +87,7 @@ def fit(
     parts_fit = PartsFit(interactions, features, held=recipe.held, seed=seed)
     training = recipe.training
     parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
-    return parts.with_freshness(recipe.freshness), recipe
+    return parts.with_freshness(recipe.freshness).with_trend(recipe.trend), recipe
 
 
 def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent) -> Recipe:
@@ -117,18 +120,23 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
     say("weights")
     decays = _decays(held_out.past)
-    freshness = weigh_freshness(parts, by_task, features, decays[len(decays) // 2])
+    middle = decays[len(decays) // 2]
+    freshness = weigh_freshness(parts, by_task, features, middle)
     parts = parts.with_freshness(freshness)
+    trend = weigh_trend(parts, by_task, features, middle)
+    parts = parts.with_trend(trend)
     decay, weights, figures = weigh(parts, by_task, features, decays)
     if parts.freshness is not None:
         figures[FRESHNESS] = freshness
+    if parts.trends:
+        figures[TREND] = trend
     figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
     matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
     head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
-    return Recipe(decay, weights, training, parts_fit.held, freshness, head, figures)
+    return Recipe(decay, weights, training, parts_fit.held, freshness, trend, head, figures)
 
 
 def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:

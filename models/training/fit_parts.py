@@ -14,6 +14,7 @@ from models.training.interactions import Interactions
 from models.training.l3ae import L3AE, Regularisation, factorise, history_matrix
 from models.training.neighbours import fit_neighbours
 from models.training.part_scores import FittedParts
+from models.training.popularity import fit_trends, standard_popularity
 from models.training.split import Case, events_by_user
 from models.training.text_kernel import TextKernel, nystroem
 from models.training.tower import FittedTower, fit_tower
@@ -21,7 +22,7 @@ from models.training.tower_examples import Examples
 from models.training.tower_inputs import TowerInputs
 from models.training.tower_module import TowerTraining
 from models.training.user_text_neighbours import fit_user_text_neighbours
-from models.types import Matrix, Vector
+from models.types import Matrix
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384
 _TOWER = TowerFacts(dim=128, members=2, hops=1)
@@ -69,6 +70,7 @@ class PartsFit:
         self._history, self._behaviour = factorise(behaviour, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
         self._neighbours = fit_neighbours(consumed, seed=seed)
         self._freshness = fit_freshness(features.item_times, past)
+        self._trends = fit_trends(past, features.n_items)
         axes = _principal(meaning)
         self._projection = axes[:, :_ZERO_SHOT_DIM]
         self._text_neighbours = fit_user_text_neighbours(events, features, self._projection, seed=seed)
@@ -137,7 +139,7 @@ class PartsFit:
         )
         items = Parts(self._zero_shot, self._behaviour, fitted.items, self._inputs.popularity[:, None])
         item_side = ItemSide(self._projection, *self._from_text, fitted.tower)
-        return FittedParts(side, items, item_side, fitted.words, fitted.losses, self._freshness)
+        return FittedParts(side, items, item_side, fitted.words, fitted.losses, self._freshness, self._trends)
 
 
 def fit_parts(
@@ -166,15 +168,6 @@ def _tower_facts(text_dim: int, *, ordered: bool) -> TowerFacts:
     """Returns the tower's shape: no wider than the texts, and without steps back where rows are unordered."""
     facts = _TOWER.model_copy(update={"dim": min(_TOWER.dim, text_dim - text_dim % _TOWER.heads)})
     return facts if ordered else facts.model_copy(update={"decay": 1.0, "slope": 0.0})
-
-
-def standard_popularity(popularity: Vector) -> Vector:
-    """Returns standardised log popularity, shape `(n_items,)`; an item without users counts as an average one."""
-    values = np.log1p(popularity)
-    warm = popularity > 0
-    if not warm.any() or values[warm].std() == 0:
-        return np.zeros(len(values), np.float32)
-    return np.where(warm, (values - values[warm].mean()) / values[warm].std(), 0).astype(np.float32)
 
 
 def _principal(meaning: Matrix) -> Matrix:

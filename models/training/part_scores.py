@@ -1,7 +1,7 @@
 """The parts' scores of validation cases, computed once, so that weights can be tried cheaply."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from models.training.freshness import Freshness
 from models.training.judge import mean_recalls, recalls
 from models.training.metrics import PerUser
 from models.training.split import Case
-from models.types import JsonValue, Matrix
+from models.types import JsonValue, Matrix, Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +26,7 @@ class FittedParts:
         words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
         losses: The tower's, by epoch.
         freshness: What the age of items is worth; None where their times aren't known or say nothing.
+        trends: What being consumed lately adds to popularity, shape `(n_items,)`, by what counts as lately.
     """
 
     side: UserSide
@@ -34,6 +35,7 @@ class FittedParts:
     words: Matrix
     losses: tuple[float, ...] = ()
     freshness: Freshness | None = None
+    trends: Mapping[float, Vector] = field(default_factory=dict)
 
     def with_freshness(self, share: float) -> "FittedParts":
         """Returns these parts with age counted into popularity: so many of its deviations to one of popularity's."""
@@ -45,6 +47,13 @@ class FittedParts:
             items=replace(self.items, popularity=popularity),
             item_side=replace(self.item_side, popularity=share * self.freshness.newest),
         )
+
+    def with_trend(self, window: float) -> "FittedParts":
+        """Returns these parts with popularity in a newest share of the past counted in; as they are where it is 0."""
+        if window not in self.trends:
+            return self
+        popularity = self.items.popularity + self.trends[window][:, None]
+        return replace(self, items=replace(self.items, popularity=popularity))
 
     def matching(self, decay: float, weights: SituationWeights) -> FusedMatching:
         """Returns the matching that a decay and weights make of these parts."""

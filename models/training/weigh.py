@@ -64,14 +64,42 @@ def weigh_freshness(
     """
     if parts.freshness is None:
         return 0.0
+    choices = {share: parts.with_freshness(share) for share in _FRESHNESS}
+    return _gainful(choices, by_task, features, decay, errors=2)
+
+
+def weigh_trend(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float) -> float:
+    """Returns what share of the past counts as lately beside all of it; 0 where validation gains nothing beyond noise.
+
+    Args:
+        parts: Fitted on what was before the cases, trends left out.
+        by_task: Validation cases.
+        features: Of items and texts.
+        decay: What a step back in texts or history multiplies a weight by.
+    """
+    if not parts.trends:
+        return 0.0
+    choices = {window: parts.with_trend(window) for window in (0.0, *parts.trends)}
+    # With two errors, two of eight made-up shops without seasons had a trend.
+    return _gainful(choices, by_task, features, decay, errors=3)
+
+
+def _gainful(
+    choices: Mapping[float, FittedParts],
+    by_task: Mapping[Task, Sequence[Case]],
+    features: Features,
+    decay: float,
+    *,
+    errors: int,
+) -> float:
+    """Returns the first choice, or the last that gains so many standard errors on the one chosen before it."""
     task: Task = "history" if "history" in by_task else "text"
     chosen, recall = 0.0, None
-    for share in _FRESHNESS:
-        scores = PartScores(parts.with_freshness(share), by_task[task], features, decay)
+    for choice, parts in choices.items():
+        scores = PartScores(parts, by_task[task], features, decay)
         found = scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
-        # Where age counts at all it counts for a lot.
-        if recall is None or _is_gain(found - recall, errors=2):
-            chosen, recall = share, found
+        if recall is None or _is_gain(found - recall, errors):
+            chosen, recall = choice, found
     return chosen
 
 

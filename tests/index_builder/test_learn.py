@@ -63,6 +63,8 @@ def test_the_age_of_items_comes_from_a_column_of_the_catalogue(
     assert isinstance(validation, dict)
     assert ("freshness" in validation) != warned
     assert any(line.startswith("the age of items counts ") for line in report.lines()) != warned
+    assert "trend" in validation
+    assert any(line.startswith("popularity is that of all time") for line in report.lines())
     assert any("nothing is learnt from the age" in warning for warning in report.warnings) == warned
     assert artifact.manifest.item_fields[-1] == "added"
     assert artifact.fields.get(1)["added"] == added[1]

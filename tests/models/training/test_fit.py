@@ -225,3 +225,32 @@ def test_ages_are_those_at_the_end_of_the_past() -> None:
         parts = fit_parts(held_out.past, known)
         assert parts.freshness is not None
         np.testing.assert_allclose(parts.freshness.items[-20:], parts.freshness.newest, rtol=1e-5)
+
+
+def season(*, turns: bool) -> tuple[Interactions, Features]:
+    """A shop of two halves, one for summer; winter comes late in the past, or days of both are mixed."""
+    rng = np.random.default_rng(5)
+    n_items, n_users, n = 300, 600, 2_400
+    is_winter = np.arange(n) >= 0.75 * n  # everybody consumes one thing of it, last
+    if not turns:
+        is_winter = rng.permutation(is_winter)
+    items = rng.integers(0, n_items // 2, n) + np.where(is_winter, n_items // 2, 0)
+    interactions = Interactions(np.arange(n) % n_users, tuple(map(str, range(n_users))), items, np.arange(n) + 0.5)
+    embeddings, nothing = unit(rng.standard_normal((n_items, 8))), EncodedTexts({}, np.empty((0, 8), np.float32))
+    return interactions, make_features([f"thing {row}" for row in range(n_items)], embeddings, nothing, seed=0)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_what_is_consumed_lately_counts_where_seasons_turn(*, turns: bool) -> None:
+    interactions, features = season(turns=turns)
+    parts, recipe = fit(interactions, features)
+    assert recipe.figures["trend"] == recipe.trend
+    assert (recipe.trend > 0) == turns
+    assert (parts.items.popularity[150:].mean() > parts.items.popularity[:150].mean()) == turns
+
+
+def test_without_a_clock_nothing_is_said_of_trends() -> None:
+    parts, recipe = fit(*world())
+    assert recipe.trend == 0
+    assert "trend" not in recipe.figures
+    assert not parts.trends

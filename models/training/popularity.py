@@ -8,7 +8,7 @@ from models.training.interactions import Interactions
 from models.training.split import holdout_of, select
 from models.types import Mask, Vector
 
-WINDOWS = (0.1, 0.2, 0.05, 0.4, 0.02)
+WINDOWS = (0.1, 0.2, 0.05, 0.02)
 """Shares of the past, by events, that may count as lately; the likeliest first."""
 TREND = "trend"
 """Among validation's figures: the share of the past that counts as lately, 0 where none does; with a clock only."""

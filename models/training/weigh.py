@@ -64,8 +64,7 @@ def weigh_freshness(
     """
     if parts.freshness is None:
         return 0.0
-    choices = {share: parts.with_freshness(share) for share in _FRESHNESS}
-    return _gainful(choices, by_task, features, decay, errors=2)
+    return _gainful({share: parts.with_freshness(share) for share in _FRESHNESS}, by_task, features, decay)
 
 
 def weigh_trend(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float) -> float:
@@ -79,26 +78,19 @@ def weigh_trend(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], feat
     """
     if not parts.trends:
         return 0.0
-    choices = {window: parts.with_trend(window) for window in (0.0, *parts.trends)}
-    # With two errors, two of eight made-up shops without seasons had a trend.
-    return _gainful(choices, by_task, features, decay, errors=3)
+    return _gainful({window: parts.with_trend(window) for window in (0.0, *parts.trends)}, by_task, features, decay)
 
 
 def _gainful(
-    choices: Mapping[float, FittedParts],
-    by_task: Mapping[Task, Sequence[Case]],
-    features: Features,
-    decay: float,
-    *,
-    errors: int,
+    choices: Mapping[float, FittedParts], by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float
 ) -> float:
-    """Returns the first choice, or the last that gains so many standard errors on the one chosen before it."""
+    """Returns the first choice, or the last that gains more than two standard errors on the one chosen before it."""
     task: Task = "history" if "history" in by_task else "text"
     chosen, recall = 0.0, None
     for choice, parts in choices.items():
         scores = PartScores(parts, by_task[task], features, decay)
         found = scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
-        if recall is None or _is_gain(found - recall, errors):
+        if recall is None or _is_gain(found - recall, errors=2):
             chosen, recall = choice, found
     return chosen
 

@@ -86,10 +86,14 @@ def _gainful(
 ) -> float:
     """Returns the first choice, or the last that gains more than two standard errors on the one chosen before it."""
     task: Task = "history" if "history" in by_task else "text"
+
+    def reached_by(parts: FittedParts) -> PerUser:  # one choice's scores at a time: together they take gigabytes
+        scores = PartScores(parts, by_task[task], features, decay)
+        return scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
+
     chosen, recall = 0.0, None
     for choice, parts in choices.items():
-        scores = PartScores(parts, by_task[task], features, decay)
-        found = scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
+        found = reached_by(parts)
         if recall is None or _is_gain(found - recall, errors=2):
             chosen, recall = choice, found
     return chosen

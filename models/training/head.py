@@ -17,11 +17,13 @@ from models.fused import SITUATIONS, FusedMatching, Situation
 from models.relation_features import N_FEATURES, relation_features
 from models.relation_head import HIDDEN, FeatureHead
 from models.training.features import Features
+from models.training.gains import is_gain, is_loss
 from models.training.judge import CUTOFFS, best_rows
+from models.training.metrics import PerUser
 from models.training.part_scores import known_user
 from models.training.situations import ENOUGH
 from models.training.split import Case
-from models.types import JsonValue, Mask, Matrix, Rows, Vector
+from models.types import JsonValue, Mask, Matrix, Rows
 
 _POOL = 300
 _EPOCHS = 15
@@ -151,24 +153,20 @@ def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:
     return scores
 
 
-def _means(recalls: dict[int, Matrix], group: Mask) -> dict[str, JsonValue]:
+def _means(recalls: dict[int, PerUser], group: Mask) -> dict[str, JsonValue]:
     return {f"recall@{k}": round(float(values[group].mean()), 4) for k, values in recalls.items()}
 
 
-def _better(before: dict[int, Matrix], after: dict[int, Matrix], group: Mask) -> bool:
-    """Returns whether a group of cases gained on the mean over cutoffs, and lost nothing at any of them beyond chance.
+def _better(before: dict[int, PerUser], after: dict[int, PerUser], group: Mask) -> bool:
+    """Returns whether a group of cases gained on the mean over cutoffs, and lost at none of them, beyond chance.
 
     Of four comparisons one is easily a standard error below zero by chance, so two errors count as a loss.
     """
     gains = [(after[k] - before[k])[group] for k in CUTOFFS]
-    return bool(np.mean(gains) > 0) and not any(_lost(gain, 2) for gain in gains)
+    return is_gain(np.mean(gains, axis=0)) and not any(is_loss(gain, 2) for gain in gains)
 
 
-def _lost(gain: Vector, errors: int) -> bool:
-    return bool(gain.mean() < -errors * gain.std() / np.sqrt(len(gain)))
-
-
-def _recalls(pools: Pools, scores: Matrix) -> dict[int, Matrix]:
+def _recalls(pools: Pools, scores: Matrix) -> dict[int, PerUser]:
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(pools.right, order, axis=1)
     return {k: ranked[:, :k].sum(axis=1) / np.minimum(k, pools.n_relevant) for k in CUTOFFS}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from models.training.gains import is_gain
 from models.training.judge import mean_recalls
 from models.training.l3ae import L3AE, Regularisation, history_matrix
 from models.training.metrics import PerUser
@@ -14,7 +15,7 @@ from models.types import Matrix
 _STRONGER = (400.0, 800.0, 1_600.0)  # λ_X and λ_E alike, one after the other while each gains
 _MAX_CASES = 600
 _DECAY = 0.8
-_LEAST_CASES, _LEAST_GAIN = 30, 0.0005
+_LEAST_CASES = 30
 
 
 def held_by_validation(interactions: csr_matrix, features: Matrix, cases: Sequence[Case], *, seed: int = 0) -> L3AE:
@@ -33,8 +34,8 @@ def held_by_validation(interactions: csr_matrix, features: Matrix, cases: Sequen
     recall = _recall(best, asked)
     for held in _stronger():
         tried = L3AE(interactions, features, held=held, seed=seed)
-        gain = (found := _recall(tried, asked)) - recall
-        if gain.mean() <= max(gain.std(ddof=1) / np.sqrt(len(gain)), _LEAST_GAIN):
+        found = _recall(tried, asked)
+        if not is_gain(found - recall):
             break
         best, recall = tried, found
     return best

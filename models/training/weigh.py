@@ -6,6 +6,7 @@ import numpy as np
 
 from models.fused import PartWeights, SituationWeights
 from models.training.features import Features
+from models.training.gains import is_gain
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation
@@ -17,7 +18,6 @@ _WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 _LEAST_ZERO_SHOT = 0.1
 _FRESHNESS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _ROUNDS = 2
-_LEAST_GAIN = 0.0005
 
 
 def weigh(
@@ -94,7 +94,7 @@ def _gainful(
     chosen, recall = 0.0, None
     for choice, parts in choices.items():
         found = reached_by(parts)
-        if recall is None or _is_gain(found - recall, errors=2):
+        if recall is None or is_gain(found - recall, errors=2):
             chosen, recall = choice, found
     return chosen
 
@@ -117,14 +117,9 @@ def climb(scores: PartScores, start: PartWeights) -> tuple[PartWeights, float]:
             others = scores.total(best.model_copy(update={name: 0.0}))
             for weight in _allowed(name):
                 found = scores.by_case(_plus(others, weight, scores.part(name)))
-                if _is_gain(found - recall):
+                if is_gain(found - recall):
                     best, recall = best.model_copy(update={name: weight}), found
     return best, float(recall.mean())
-
-
-def _is_gain(gain: PerUser, errors: int = 1) -> bool:
-    """Returns whether it is more than so many standard errors of the paired difference: chance moves nothing."""
-    return bool(gain.mean() > max(errors * gain.std() / np.sqrt(len(gain)), _LEAST_GAIN))
 
 
 def _allowed(part: str) -> Sequence[float]:

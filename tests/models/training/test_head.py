@@ -97,14 +97,18 @@ def test_noise_is_not_shipped() -> None:
     [
         (0.02, 0.006, True),  # 1.4 standard errors at one cutoff, but a gain on the mean
         (0.02, 0.02, False),  # a loss beyond chance at one cutoff
+        (0.004, None, False),  # a gain of less than a standard error is chance
+        (0.005, None, True),
         (-0.001, 0.0, False),  # within chance, but nothing gained
         (0.0, 0.0, False),
     ],
 )
-def test_one_cutoff_a_little_lower_by_chance_is_no_loss(gained: float, lost: float, expected: bool) -> None:
+def test_only_a_gain_beyond_chance_counts_and_a_loss_within_it_does_not(
+    gained: float, lost: float | None, *, expected: bool
+) -> None:
     noise = np.tile([0.135, -0.135], 500)  # a standard error of .0043
     before = {k: np.zeros(1_000) for k in (10, 20, 50, 100)}
-    after = {k: noise + gained for k in (10, 20, 50)} | {100: noise + (-lost if lost else gained)}
+    after = {k: noise + gained for k in (10, 20, 50)} | {100: noise + (gained if lost is None else -lost)}
     assert _better(before, after, np.ones(1_000, np.bool_)) is expected
 
 

@@ -30,6 +30,8 @@ _EPOCHS = 15
 _RATE = 5e-3
 _BATCH = 64
 _FOLDS = 4
+_DRAWS = 3
+"""How often a head is cross-fitted: by one draw of folds and starts, a head that is worth nothing acts now and then."""
 _LEAST_POOLS = 200
 """Cases of users with a right answer in the pool; with fewer nothing is fitted: queries alone say too little."""
 _BLOCK = 256
@@ -108,7 +110,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     }
     if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
-    after = _recalls(pools, _cross_fitted(pools, usable, seed))
+    after = _cross_fitted_recalls(pools, usable, seed)
     groups = _groups(pools)
     better = {name: _better(before, after, group) for name, group in groups.items()}
     # Where nothing is measured it acts if it does wherever something is.
@@ -140,6 +142,12 @@ def _groups(pools: Pools) -> dict[Situation, Mask]:
         if judges.sum() >= ENOUGH:
             groups[name] = judges
     return groups
+
+
+def _cross_fitted_recalls(pools: Pools, usable: Rows, seed: int) -> dict[int, PerUser]:
+    """Returns each case's recalls by heads that didn't see it, means over some draws."""
+    draws = [_recalls(pools, _cross_fitted(pools, usable, seed + draw)) for draw in range(_DRAWS)]
+    return {k: np.mean([recalls[k] for recalls in draws], axis=0) for k in CUTOFFS}
 
 
 def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:

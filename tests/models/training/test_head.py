@@ -8,7 +8,8 @@ import pytest
 from models.fused import SITUATIONS
 from models.relation_features import N_FEATURES
 from models.training.head import Pools, _better, fit_head
-from models.types import JsonValue
+from models.types import JsonValue, Matrix, Rows
+from tests.quick_fits import fit_thoroughly
 
 
 def pools(n_cases: int, *, told_by: int, noise: float, seed: int = 0) -> Pools:
@@ -110,6 +111,21 @@ def test_only_a_gain_beyond_chance_counts_and_a_loss_within_it_does_not(
     before = {k: np.zeros(1_000) for k in (10, 20, 50, 100)}
     after = {k: noise + gained for k in (10, 20, 50)} | {100: noise + (gained if lost is None else -lost)}
     assert _better(before, after, np.ones(1_000, np.bool_)) is expected
+
+
+def test_one_lucky_draw_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged are means over three draws of folds and starts, of which here the first finds all, the others nothing."""
+    fit_thoroughly(monkeypatch)
+    source = pools(400, told_by=0, noise=0.5)
+
+    def drawn(source: Pools, _: Rows, seed: int) -> Matrix:
+        right = source.right.astype(np.float32)
+        return right if seed == 7 else -right
+
+    monkeypatch.setattr("models.training.head._cross_fitted", drawn)
+    head, figures = fit_head(source, seed=7)
+    assert head is None
+    assert figures["after"]["recall@10"] == pytest.approx(1 / 3, abs=1e-4)  # type: ignore[index,call-overload]
 
 
 def test_too_few_pools_fit_nothing_and_say_so() -> None:

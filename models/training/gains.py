@@ -12,7 +12,8 @@ def is_gain(gain: PerUser, errors: float = 1) -> bool:
 
     Args:
         gain: Of each case, shape `(n_cases,)`.
-        errors: One for a choice that has to be made anyhow, two for something that could be left out.
+        errors: One where a step of a search is judged, or a mean over draws; two where the best of several choices is
+            held against doing without.
     """
     return bool(gain.mean() > max(errors * standard_error(gain), _LEAST_GAIN))
 

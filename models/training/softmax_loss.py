@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Logits at once, (questions, items) in float32. Below 32 MB the C library keeps the memory instead of asking for
 # fresh pages each time, and what is written is still in the cache when it is read again.
 _LOGITS = 1_000_000
+# Rows of a product that differ from batch to batch are filled up to a multiple: torch prepares a CPU's product for each
+# number of rows anew, which takes longer than the product.
+_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,15 @@ class _CrossEntropy(torch.autograd.Function):
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
         # Autocast would turn the products with float32 gradients into others than torch's own backward takes.
         with torch.autocast(device, enabled=False):
-            low_users, low_items = users.detach().to(low), items.detach().to(low)
-            loss, of_logits, of_bias = _by_block(low_users, low_items, bias.detach().float(), asks)
-            of_users, of_items = of_logits @ low_items, of_logits.T @ low_users
+            n, q = len(items), len(users)
+            low_items = _filled(items.detach(), _MULTIPLE).to(low)
+            # What is filled up has no share of the softmax and thereby no gradient.
+            full_bias = F.pad(bias.detach().float(), (0, len(low_items) - n), value=-torch.inf)
+            size = max(1, min(_LOGITS // len(low_items), q))
+            low_users = _filled(users.detach(), size).to(low)
+            loss, of_logits, of_bias = _by_block(low_users, low_items, full_bias, asks, size)
+            of_users, of_items = (of_logits @ low_items)[:q], (of_logits.T @ low_users)[:n]
+            of_bias = of_bias[:n]
         ctx.save_for_backward(of_users.to(users.dtype), of_items.to(items.dtype), of_bias.to(bias.dtype))
         return loss
 
@@ -65,19 +75,30 @@ class _CrossEntropy(torch.autograd.Function):
         return outer * of_users, outer * of_items, outer * of_bias, None
 
 
-def _by_block(users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the loss, its gradient by the logits, shape `(q, n)` in the users' type, and by the bias."""
+def _filled(rows: Tensor, multiple: int) -> Tensor:
+    """Returns the rows with zeros behind, to a multiple of so many."""
+    return F.pad(rows, (0, 0, 0, -len(rows) % multiple))
+
+
+def _by_block(users: Tensor, items: Tensor, bias: Tensor, asks: Asks, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the loss, its gradient by the logits, shape `(q, n)` in the users' type, and by the bias.
+
+    Args:
+        users: Of the questions, shape `(q, dim)`.
+        items: Shape `(n, dim)`.
+        bias: Of the items, shape `(n,)`.
+        asks: The right answers.
+        size: Questions at once; q is a multiple of it.
+    """
     q, n = len(users), len(items)
     weight = asks.weight / asks.weight.sum()
     of_question = torch.zeros(q, device=users.device).index_add_(0, asks.question, weight)
-    size = max(1, min(_LOGITS // n, q))
     of_logits = torch.empty((q, n), dtype=users.dtype, device=users.device)
-    block = torch.empty((size, n), dtype=torch.float32, device=users.device)
+    logits = torch.empty((size, n), dtype=torch.float32, device=users.device)
     loss, of_bias = torch.zeros((), device=users.device), torch.zeros_like(bias)
     for start in range(0, q, size):
-        rows = slice(start, min(start + size, q))
-        logits = block[: rows.stop - start]
-        logits.copy_(torch.mm(users[rows], items.T, out=of_logits[rows])).add_(bias)
+        rows = slice(start, start + size)
+        torch.add(torch.mm(users[rows], items.T, out=of_logits[rows]), bias, out=logits)
         logits.sub_(logits.amax(dim=1, keepdim=True))
         inside = (asks.question >= start) & (asks.question < rows.stop)
         place = asks.question[inside] - start, asks.target[inside]

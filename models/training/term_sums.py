@@ -22,13 +22,14 @@ class ChosenTermSums(nn.Module):
         self.values: Tensor
         _register(self, columns=terms.indices, starts=terms.indptr, values=terms.data)
 
-    def forward(self, words: Tensor, rows: Tensor, rate: float) -> Tensor:
+    def forward(self, words: Tensor, rows: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         """Returns what some texts' terms add.
 
         Args:
             words: Of each term, shape `(n_terms, dim)`.
             rows: Of the texts.
             rate: Share of the terms that is left out.
+            generator: Draws which.
 
         Returns:
             Shape `(len(rows), dim)`.
@@ -38,7 +39,7 @@ class ChosenTermSums(nn.Module):
         # Where each term of the chosen texts is among all: its number, shifted by its text's start.
         shift = torch.repeat_interleave(self.starts[rows] - (ends - lengths), lengths)
         chosen = torch.arange(len(shift), device=shift.device) + shift
-        values = dropout(self.values[chosen], rate)
+        values = dropout(self.values[chosen], rate, generator)
         return F.embedding_bag(self.columns[chosen], words, ends - lengths, mode="sum", per_sample_weights=values)
 
 
@@ -65,17 +66,19 @@ class TermSums(nn.Module):
             by_term=by_term.data - 1,
         )
 
-    def forward(self, words: Tensor, rate: float) -> Tensor:
+    def forward(self, words: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         """Returns what the terms of all texts add.
 
         Args:
             words: Of each term, shape `(n_terms, dim)`.
             rate: Share of the terms that is left out.
+            generator: Draws which.
 
         Returns:
             Shape `(n_texts, dim)`.
         """
-        sums: Tensor = _TermSums.apply(words, self, dropout(self.values, rate))  # type: ignore[no-untyped-call]  # torch's
+        values = dropout(self.values, rate, generator)
+        sums: Tensor = _TermSums.apply(words, self, values)  # type: ignore[no-untyped-call]  # torch's
         return sums
 
 

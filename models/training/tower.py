@@ -1,11 +1,12 @@
 """Fitting the tower: full-catalogue softmax over both tasks, histories → next item and texts → items, in one model.
 
 `models.tower` says what is computed, and serves it in numpy. Members are towers of their own: each draws its own start,
-examples and dropout. They take turns by epoch, so that what they find together can be judged after each.
+examples and dropout. They go through each epoch side by side, so that what they find together can be judged after it.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,17 +65,21 @@ def fit_tower(
         seed: Of start, draws and dropout.
         on_epoch: Gets the tower after each epoch, and says whether there is to be another.
     """
-    rng, place = np.random.default_rng(seed), torch.device(device)
-    small = len(inputs.items) < _SMALL
-    losses: list[float] = []
-    with torch.random.fork_rng(), _threads(1 if small else torch.get_num_threads()):
+    place, large, losses = torch.device(device), len(inputs.items) >= _SMALL, list[float]()
+    at_once = facts.members if large and device == "cpu" else 1
+    threads = max(1, torch.get_num_threads() // at_once) if large else 1
+    with torch.random.fork_rng(), _threads(threads):
         torch.manual_seed(seed)
         tables = TowerTables(inputs)
-        members = [_Member(TowerModule(tables, facts, training).to(place), examples, rng) for _ in range(facts.members)]
-        for _ in range(training.epochs):
-            losses.append(float(np.mean([member.epoch() for member in members])))
-            if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
-                break
+        members = [
+            _Member(TowerModule(tables, facts, training, _generator(rng, place)).to(place), examples, rng)
+            for rng in np.random.default_rng(seed).spawn(facts.members)
+        ]
+        with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            for _ in range(training.epochs):
+                losses.append(float(np.mean(list(pool.map(_Member.epoch, members)))))
+                if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
+                    break
     return fitted
 
 
@@ -114,6 +119,11 @@ class _Member:
         self._optimiser.step()
         self._schedule.step()
         return float(loss.detach())
+
+
+def _generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
+    """Returns what draws for torch there."""
+    return torch.Generator(device).manual_seed(int(rng.integers(2**63)))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ How it is fitted is `models.training.tower`'s business.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,9 @@ _NEGATIVES = 8_192
 _INPUT_DROPOUT = 0.2
 _WORD_DROPOUT = 0.5
 _START_TEMPERATURE = 0.1
+# Rows of a product that differ from batch to batch: torch prepares a CPU's product for each number of rows anew, which
+# takes longer than the product.
+_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,20 @@ class TowerTraining:
 
 
 class TowerModule(nn.Module):
-    """One member of a tower in torch, fed by batches of users."""
+    """One member of a tower in torch, fed by batches of users.
 
-    def __init__(self, tables: TowerTables, facts: TowerFacts, training: TowerTraining) -> None:
+    Args:
+        tables: What it reads, on its device.
+        facts: Its shape.
+        training: How it is fitted.
+        generator: Of what is drawn while it is fitted, on its device.
+    """
+
+    def __init__(
+        self, tables: TowerTables, facts: TowerFacts, training: TowerTraining, generator: torch.Generator
+    ) -> None:
         super().__init__()
-        self.tables, self.facts, self.settings = tables, facts, training
+        self.tables, self.facts, self.settings, self._generator = tables, facts, training, generator
         text_dim, dim = tables.start.shape
         self.item_projection, self.text_projection = (
             nn.Parameter(tables.start.clone()),
@@ -61,7 +74,7 @@ class TowerModule(nn.Module):
         self.words = nn.Parameter(torch.zeros(tables.n_terms, dim))
         self.items_own = nn.Parameter(torch.zeros(tables.n_items, dim))
         self.query, self.text_token, self.item_token = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.hops = nn.ModuleList(_Hop(facts, training.dropout) for _ in range(facts.hops))
+        self.hops = nn.ModuleList(_Hop(facts) for _ in range(facts.hops))
         self.out_norm, self.out = nn.LayerNorm(dim), _zero(nn.Linear(dim, dim))
         self.residual = nn.Parameter(torch.ones(1))
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / _START_TEMPERATURE)))
@@ -71,13 +84,14 @@ class TowerModule(nn.Module):
         """Returns the output vectors of the catalogue, shape `(n_items, dim)`."""
         kept = self.tables.warm[:, None]
         if self.training:
-            kept = kept * (torch.rand_like(kept) >= self.settings.item_dropout)
-        words = self.tables.item_terms(self.words, self._rate(_WORD_DROPOUT))
+            drawn = torch.rand(kept.shape, generator=self._generator, device=kept.device)
+            kept = kept * (drawn >= self.settings.item_dropout)
+        words = self.tables.item_terms(self.words, self._rate(_WORD_DROPOUT), self._generator)
         return self._outputs("item", self.tables.item_meaning(), words + kept * self.items_own)
 
     def texts(self, rows: Tensor) -> Tensor:
         """Returns the output vectors of some texts, shape `(len(rows), dim)`."""
-        words = self.tables.text_terms(self.words, rows, self._rate(_WORD_DROPOUT))
+        words = self.tables.text_terms(self.words, rows, self._rate(_WORD_DROPOUT), self._generator)
         return self._outputs("text", self.tables.texts[rows], words)
 
     def users(self, items: Tensor, batch: Batch) -> Tensor:
@@ -92,7 +106,7 @@ class TowerModule(nn.Module):
         # Only the texts that the batch holds: most of them would be computed for nothing.
         rows, place = torch.unique(batch.tokens[batch.is_text] - len(items), return_inverse=True)
         tokens = batch.tokens.masked_scatter(batch.is_text, len(items) + place)
-        outputs = torch.cat([items, self.texts(rows)])[tokens]
+        outputs = F.embedding(tokens, torch.cat([items, self.texts(_filled(rows))]))
         tokens = torch.where(batch.is_text[..., None], self.text_token(root * outputs), self.item_token(root * outputs))
         seen = batch.seen
         share = torch.where(seen, facts.decay**batch.steps, 0.0)
@@ -101,7 +115,7 @@ class TowerModule(nn.Module):
         bias = torch.where(seen.any(-1, keepdim=True), bias, 0.0)  # padding: attends to anything, is never asked
         query = self.query(root * mean)
         for hop in self.hops:
-            query = hop(query, tokens, bias)
+            query = hop(query, tokens, bias, self._dropped)
         return F.normalize(self.residual * mean + self.out(self.out_norm(query)), dim=-1)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -111,8 +125,8 @@ class TowerModule(nn.Module):
         asked, question = torch.unique(batch.question, return_inverse=True)
         popularity, target = self.tables.popularity, batch.target
         if len(items) > FULL_SOFTMAX:
-            drawn = torch.cat([target, torch.randint(len(items), (_NEGATIVES,), device=target.device)])
-            columns, place = torch.unique(drawn, return_inverse=True)
+            uniform = torch.randint(len(items), (_NEGATIVES,), generator=self._generator, device=target.device)
+            columns, place = torch.unique(torch.cat([target, uniform]), return_inverse=True)
             items, popularity, target = items[columns], popularity[columns], place[: len(target)]
         asks = Asks(question, target, batch.weight)
         return cross_entropy(self.log_scale.exp() * users[asked], items, self.popularity_weight * popularity, asks)
@@ -121,13 +135,16 @@ class TowerModule(nn.Module):
         inner, outer = getattr(self, f"{side}_inner"), getattr(self, f"{side}_outer")
         projection = getattr(self, f"{side}_projection")
         # One mask of the inputs for all rows, laid on the weights: as good as one a row, and a fraction of the work.
-        kept = F.dropout(meaning.new_ones(meaning.shape[1]), _INPUT_DROPOUT, self.training)
+        kept = dropout(meaning.new_ones(meaning.shape[1]), self._rate(_INPUT_DROPOUT), self._generator)
         # One product for network and projection: the inputs are read once.
         read = meaning @ torch.cat([(kept * inner.weight).T, projection], dim=1)
         hidden, projected = torch.split(read, [HIDDEN, projection.shape[1]], dim=1)
         hidden = F.gelu(hidden + inner.bias.to(hidden.dtype), approximate="tanh")
-        network = outer(dropout(hidden, self._rate(self.settings.dropout)))
+        network = outer(self._dropped(hidden))
         return F.normalize(projected + network + added, dim=-1)
+
+    def _dropped(self, values: Tensor) -> Tensor:
+        return dropout(values, self._rate(self.settings.dropout), self._generator)
 
     def _rate(self, of_training: float) -> float:
         return of_training if self.training else 0.0
@@ -136,26 +153,47 @@ class TowerModule(nn.Module):
 class _Hop(nn.Module):
     """One look of the questions at the tokens."""
 
-    def __init__(self, facts: TowerFacts, dropout: float) -> None:
+    def __init__(self, facts: TowerFacts) -> None:
         super().__init__()
         dim = facts.dim
-        self.heads, self.rate = facts.heads, dropout
+        self.heads = facts.heads
         self.query_norm, self.token_norm, self.inner_norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.asked, self.read, self.found = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
         self.inner, self.outer = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
 
-    def forward(self, query: Tensor, tokens: Tensor, bias: Tensor) -> Tensor:
-        """Returns the questions after the look, shape `(users, questions, dim)`."""
+    def forward(self, query: Tensor, tokens: Tensor, bias: Tensor, dropped: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns the questions after the look, shape `(users, questions, dim)`.
+
+        Args:
+            query: Of the questions, shape `(users, questions, dim)`.
+            tokens: Shape `(users, L, dim)`.
+            bias: Of each question for each token, shape `(users, questions, L)`.
+            dropped: Leaves out some of the values.
+        """
         users, questions, dim = query.shape
         heads, width = self.heads, dim // self.heads
         asked = self.asked(self.query_norm(query)).view(users, questions, heads, width).transpose(1, 2)
         read = self.read(self.token_norm(tokens)).view(users, tokens.shape[1], 2, heads, width)
         keys, values = read.permute(2, 0, 3, 1, 4)
+        query = query + dropped(self.found(_attention(asked, keys, values, bias).view(users, questions, dim)))
+        hidden = dropped(F.gelu(self.inner(self.inner_norm(query)), approximate="tanh"))
+        return query + dropped(self.outer(hidden))
+
+
+def _attention(asked: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """Returns what each question finds, shape `(users, questions, heads, width)`."""
+    device = asked.device.type
+    # Torch's attention on a CPU takes three times as long in bfloat16 as in float32.
+    with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
+        if device == "cpu":
+            asked, keys, values = asked.float(), keys.float(), values.float()
         found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=bias[:, None])
-        found = self.found(found.transpose(1, 2).reshape(users, questions, dim))
-        query = query + F.dropout(found, self.rate, self.training)
-        hidden = F.dropout(F.gelu(self.inner(self.inner_norm(query)), approximate="tanh"), self.rate, self.training)
-        return query + F.dropout(self.outer(hidden), self.rate, self.training)
+    return found.transpose(1, 2).contiguous()
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """Returns the rows and some more of the first, to a multiple of `_MULTIPLE`."""
+    return F.pad(rows, (0, -len(rows) % _MULTIPLE))
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:

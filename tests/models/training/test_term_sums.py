@@ -26,7 +26,7 @@ def vectors(seed: int, n_terms: int) -> torch.Tensor:
 def test_both_directions_are_the_sparse_product(seed: int, n_texts: int, n_terms: int, share: float) -> None:
     """Also for texts without terms, terms without texts, and no terms at all."""
     terms, words = table(seed, n_texts, n_terms, share), vectors(seed, n_terms)
-    found = TermSums(terms)(words, 0.0)
+    found = TermSums(terms)(words, 0.0, torch.Generator())
     dense = torch.from_numpy(terms.toarray())
     torch.testing.assert_close(found, dense @ words, rtol=1e-5, atol=1e-5)
     outer = torch.randn(found.shape, generator=torch.Generator().manual_seed(seed + 1))
@@ -37,7 +37,7 @@ def test_both_directions_are_the_sparse_product(seed: int, n_texts: int, n_terms
 @pytest.mark.parametrize("rows", [[2, 0, 2], [], [4]])
 def test_chosen_texts_are_rows_of_the_sparse_product(rows: list[int]) -> None:
     terms, words = table(0, 5, 6), vectors(0, 6)
-    found = ChosenTermSums(terms)(words, torch.tensor(rows, dtype=torch.int64), 0.0)
+    found = ChosenTermSums(terms)(words, torch.tensor(rows, dtype=torch.int64), 0.0, torch.Generator())
     torch.testing.assert_close(found, torch.from_numpy(terms.toarray())[rows] @ words, rtol=1e-5, atol=1e-5)
 
 
@@ -46,7 +46,7 @@ def test_what_is_left_out_forwards_is_left_out_backwards() -> None:
     terms = csr_matrix(np.ones((40, 50), np.float32))
     words = torch.ones(50, DIM, requires_grad=True)
     torch.manual_seed(0)
-    found = TermSums(terms)(words, 0.5)
+    found = TermSums(terms)(words, 0.5, torch.Generator())
     (gradient,) = torch.autograd.grad(found.sum(), words)
     assert 0 < found.unique().numel() < found.numel()
     torch.testing.assert_close(gradient.sum(), found.sum())

@@ -52,7 +52,7 @@ def modules(members: int = 1) -> list[TowerModule]:
     """Members as they start."""
     tables, facts = TowerTables(INPUTS), FACTS.model_copy(update={"members": members})
     torch.manual_seed(0)
-    return [TowerModule(tables, facts, TowerTraining(epochs=1)).eval() for _ in range(members)]
+    return [TowerModule(tables, facts, TowerTraining(epochs=1), torch.Generator()).eval() for _ in range(members)]
 
 
 def shaken(members: int = 1) -> list[TowerModule]:

@@ -17,7 +17,7 @@ from models.types import Matrix, Rows
 K = 100
 _MAX_USER_TEXTS = 200
 _MAX_PIECES = 100
-_MAX_CALIBRATION = 100  # of each side
+_MAX_CALIBRATION = 50  # of each side
 _PIECE_WORDS = (4, 30)
 _NO_ROWS = np.empty(0, np.int64)
 _NO_WEIGHTS = np.empty(0, np.float32)

@@ -30,6 +30,7 @@ class FakeEncoder:
     def __init__(self, seed: int = 0, max_words: int = 200) -> None:
         self.seed, self.max_words = seed, max_words
         self.encoded: list[str] = []
+        self.encoded_items: list[str] = []
 
     def encode_user(self, text: str) -> tuple[Vector, bool]:
         self.encoded.append(text)
@@ -38,12 +39,13 @@ class FakeEncoder:
         return (total / np.linalg.norm(total)).astype(np.float32), len(words) > self.max_words
 
     def encode_users(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
-        return self.encode_items(texts, on_done)
-
-    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.stack([self.encode_user(text)[0] for text in texts])
         on_done(len(texts))
         return vectors
+
+    def encode_items(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
+        self.encoded_items += texts
+        return self.encode_users(texts, on_done)
 
     def _word(self, word: str) -> Vector:
         seed = hashlib.blake2b(f"{self.seed} {word}".encode(), digest_size=8).digest()

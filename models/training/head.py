@@ -6,6 +6,7 @@ scored by a head that saw it; it acts only in situations in which it is better t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from models.training.gains import is_gain, is_loss
 from models.training.judge import CUTOFFS, best_rows
 from models.training.metrics import PerUser
 from models.training.part_scores import known_user
+from models.training.side_by_side import side_by_side
 from models.training.situations import ENOUGH
 from models.training.split import Case
 from models.types import JsonValue, Mask, Matrix, Rows
@@ -126,7 +128,9 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         for name, group in groups.items()
     }
     figures["shipped"] = any(better.values())
-    return (replace(_fit(pools, usable, seed), situations=acting) if any(better.values()) else None), figures
+    return (
+        replace(_fit(pools, usable, _start(seed), seed=seed), situations=acting) if any(better.values()) else None
+    ), figures
 
 
 def _groups(pools: Pools) -> dict[Situation, Mask]:
@@ -153,11 +157,14 @@ def _cross_fitted_recalls(pools: Pools, usable: Rows, seed: int) -> dict[int, Pe
 def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:
     """Returns the scores of each pool by a head that didn't see it, shape `(n_cases, pool)`."""
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
+    others = [usable[fold[usable] != number] for number in range(_FOLDS)]
+    starts = [_start(seed) for _ in others]  # here: where they start is torch's own draw
     scores = np.zeros(pools.right.shape, np.float32)
-    for number in range(_FOLDS):
-        head = _fit(pools, usable[fold[usable] != number], seed)
-        judged = fold == number
-        scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
+    with side_by_side(min(_FOLDS, torch.get_num_threads()), 1) as workers:
+        heads = workers.map(partial(_fit, pools, seed=seed), others, starts)
+        for number, head in enumerate(heads):
+            judged = fold == number
+            scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
     return scores
 
 
@@ -199,16 +206,20 @@ class _Network(nn.Module):
         return scores
 
 
-def _fit(pools: Pools, rows: Rows, seed: int) -> FeatureHead:
+def _start(seed: int) -> _Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _Network()
+
+
+def _fit(pools: Pools, rows: Rows, network: _Network, *, seed: int) -> FeatureHead:
+    """Returns the head that a network becomes on some of the pools."""
     features, right = pools.features[rows], pools.right[rows]
     mean, deviation = features.mean(axis=(0, 1)), features.std(axis=(0, 1))
     deviation = np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
     known = torch.from_numpy((features - mean) / deviation)
     wanted = torch.from_numpy(right / right.sum(axis=1, keepdims=True)).float()
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = _Network()
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-2)
     steps = _EPOCHS * -(-len(rows) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_RATE, total_steps=steps + 1)

@@ -14,6 +14,7 @@ from models.types import Matrix, Rows, Vector
 CUTOFFS = (10, 20, 50, 100)
 _BATCH = 256
 _FAR = np.iinfo(np.int64).max
+_FEW = 3  # targets, each of which is looked up faster than the best of all items are found
 
 
 class Scorer(Protocol):
@@ -89,17 +90,26 @@ def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
 
 
 def _ranks(scores: Vector, case: Case) -> Rows:
-    """Returns how many items outside the history stand before each target, `_FAR` where it is beyond every cutoff.
+    """Returns how many items outside the history stand before each target; beyond every cutoff it may be `_FAR`.
 
     Equal scores are in item order. A target whose score is no finite number is far: what gives such finds nothing.
     """
     left, k = scores.copy(), max(CUTOFFS)
     left[case.history] = -np.inf
-    first = np.flatnonzero(left >= (np.partition(left, -k)[-k] if len(left) > k else -np.inf))
-    ranks = np.full(len(left), _FAR)
-    ranks[first[np.argsort(-left[first], kind="stable")]] = np.arange(len(first))
-    ranks[~np.isfinite(scores)] = _FAR
-    return ranks[case.targets]
+    if len(case.targets) <= _FEW:
+        ranks = np.array([_n_before(left, target) for target in case.targets.tolist()], np.int64)
+    else:
+        first = np.flatnonzero(left >= (np.partition(left, -k)[-k] if len(left) > k else -np.inf))
+        by_item = np.full(len(left), _FAR)
+        by_item[first[np.argsort(-left[first], kind="stable")]] = np.arange(len(first))
+        ranks = by_item[case.targets]
+    ranks[~np.isfinite(scores[case.targets])] = _FAR
+    return ranks
+
+
+def _n_before(scores: Vector, row: int) -> int:
+    """Returns how many items stand before one; equal scores are in item order."""
+    return int(np.count_nonzero(scores > scores[row]) + np.count_nonzero(scores[:row] == scores[row]))
 
 
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:

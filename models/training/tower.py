@@ -5,9 +5,7 @@ examples and dropout. They go through each epoch side by side, so that what they
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import nn
 
 from models.cpu import has_bfloat16
 from models.tower import Tower, TowerFacts
+from models.training.side_by_side import side_by_side
 from models.training.tower_examples import Batch, Examples
 from models.training.tower_inputs import TowerInputs, TowerTables
 from models.training.tower_module import TowerModule, TowerTraining
@@ -68,18 +67,17 @@ def fit_tower(
     place, large, losses = torch.device(device), len(inputs.items) >= _SMALL, list[float]()
     at_once = facts.members if large and device == "cpu" else 1
     threads = max(1, torch.get_num_threads() // at_once) if large else 1
-    with torch.random.fork_rng(), _threads(threads):
+    with torch.random.fork_rng(), side_by_side(at_once, threads) as workers:
         torch.manual_seed(seed)
         tables = TowerTables(inputs)
         members = [
             _Member(TowerModule(tables, facts, training, _generator(rng, place)).to(place), examples, rng)
             for rng in np.random.default_rng(seed).spawn(facts.members)
         ]
-        with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-            for _ in range(training.epochs):
-                losses.append(float(np.mean(list(pool.map(_Member.epoch, members)))))
-                if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
-                    break
+        for _ in range(training.epochs):
+            losses.append(float(np.mean(list(workers.map(_Member.epoch, members)))))
+            if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
+                break
     return fitted
 
 
@@ -124,17 +122,6 @@ class _Member:
 def _generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
     """Returns what draws for torch there."""
     return torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Lets torch use so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fast_bfloat16(device: str) -> bool:

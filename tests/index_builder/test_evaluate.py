@@ -135,9 +135,9 @@ def test_nothing_is_published_and_nothing_is_left(demo: Path, store: ArtifactSto
 def test_embeddings_of_the_live_artifact_are_reused(demo: Path) -> None:
     encoder = FakeEncoder()
     evaluate(load_config(demo / "recall.toml"), prepare=prepare_fake(0, encoder), load=load_fake)
-    assert encoder.encoded == []
+    assert encoder.encoded_items == []
     evaluate(load_config(demo / "recall.toml"), prepare=prepare_fake(1, encoder), load=load_fake)
-    assert len(encoder.encoded) == 60
+    assert len(encoder.encoded_items) == 60
 
 
 def test_that_a_build_would_not_learn_is_said(demo: Path) -> None:

@@ -150,7 +150,7 @@ def test_only_changed_texts_are_encoded_again(plain: Shop) -> None:
     plain.change(plain.items, lambda rows: rows[7].update(title="item 7 word0 renewed"))
     encoder = FakeEncoder()
     night = plain.night(encoder=encoder)
-    assert encoder.encoded == ["item 7 word0 renewed"]
+    assert encoder.encoded_items == ["item 7 word0 renewed"]
     assert night.report.build is not None
     assert (night.report.build.n_encoded, night.report.build.n_reused) == (1, 39)
 

@@ -155,6 +155,13 @@ def test_the_loss_falls_and_a_seed_repeats(members: int) -> None:
     assert not np.array_equal(first.items, other.items)
 
 
+def test_members_become_the_same_side_by_side_as_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a larger catalogue each has threads of its own, and its own draws."""
+    in_turn = fit(members=2)
+    monkeypatch.setattr(training_tower, "_SMALL", 0)
+    np.testing.assert_allclose(fit(members=2).items, in_turn.items, atol=1e-4)
+
+
 def test_members_learn_apart() -> None:
     """They start from the same projection, and end at different towers."""
     fitted = fit(members=2)

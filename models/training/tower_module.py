@@ -42,7 +42,7 @@ class TowerTraining:
     """
 
     epochs: int
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     batch: int = 512
     dropout: float = 0.3
     item_dropout: float = 0.3

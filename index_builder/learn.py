@@ -66,7 +66,7 @@ def learn(
     Args:
         inputs: Catalogue and interactions.
         embeddings: Of the items, shape `(n_items, dim)`.
-        encoder: The query runtime: user texts are encoded as the service will encode them.
+        encoder: Reads user texts.
         recipe: How user texts are cleaned.
         config: How to learn, and where.
         parent: The live artifact, if its vectors are of the same space.

@@ -1,4 +1,4 @@
-"""What users wrote, cleaned and encoded, by the reference runtime; what the parent encoded is reused."""
+"""What users wrote, cleaned and encoded; what the parent encoded is reused."""
 
 from collections.abc import Sequence
 
@@ -72,7 +72,7 @@ def encode_users(texts: Sequence[str], encoder: Encoder, dim: int, *, parent: Ar
 
     Args:
         texts: Clean.
-        encoder: The query runtime.
+        encoder: Reads them.
         dim: Dimensions of its vectors.
         parent: The live artifact, if its vectors are of the same space.
     """

@@ -153,6 +153,8 @@ def test_only_changed_texts_are_encoded_again(plain: Shop) -> None:
     assert encoder.encoded_items == ["item 7 word0 renewed"]
     assert night.report.build is not None
     assert (night.report.build.n_encoded, night.report.build.n_reused) == (1, 39)
+    # Users' texts are read by the same encoder: on a GPU, if items are encoded there.
+    assert any(text.startswith("said") for text in encoder.encoded)
 
 
 def test_without_news_recall_is_not_compared_and_the_gate_says_so(shop: Shop) -> None:

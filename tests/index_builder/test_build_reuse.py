@@ -14,7 +14,7 @@ def test_a_second_build_encodes_nothing(demo: Path, store: ArtifactStore) -> Non
     before, encoder = store.open(), FakeEncoder()
     report = rebuild(demo, encoder=encoder)
     after = store.open()
-    assert (report.n_encoded, report.n_reused, encoder.encoded) == (0, 60, [])
+    assert (report.n_encoded, report.n_reused, encoder.encoded_items) == (0, 60, [])
     assert after.manifest.artifact_id != before.manifest.artifact_id
     assert after.manifest.parent == before.manifest.artifact_id
     np.testing.assert_array_equal(after.embeddings, before.embeddings)
@@ -33,8 +33,8 @@ def test_only_a_changed_text_is_encoded_wherever_its_row_went(demo: Path, store:
     report = rebuild(demo, encoder=encoder)
     after = store.open()
     assert (report.n_encoded, report.n_reused) == (1, 59)
-    assert len(encoder.encoded) == 1
-    assert " with laces " in encoder.encoded[0]
+    assert len(encoder.encoded_items) == 1
+    assert " with laces " in encoder.encoded_items[0]
     changed = after.item_ids[7]
     for item_id, row in after.rows.items():
         same = np.array_equal(after.embeddings[row], before.embeddings[before.rows[item_id]])

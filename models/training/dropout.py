@@ -18,11 +18,19 @@ def dropout(values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
         rate: Share that is set to 0.
         generator: Of what is drawn, on the values' device.
     """
-    out = round(_STEPS * rate)
-    if out == 0:
+    if rate == 0:
         return values
-    if values.device.type != "cpu":
-        return values * torch.empty_like(values).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+    draw = _kept_by_bytes if values.device.type == "cpu" else _kept
+    return values * draw(values, rate, generator)
+
+
+def _kept(values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """Returns what each value is multiplied by."""
+    return torch.empty_like(values).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+
+
+def _kept_by_bytes(values: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    out = round(_STEPS * rate)
     drawn = torch.randint(-(2**63), 2**63 - 1, (math.ceil(values.numel() / 8),), generator=generator)
     kept = drawn.view(torch.uint8)[: values.numel()].view(values.shape) >= out
-    return values * kept.to(values.dtype).mul_(_STEPS / (_STEPS - out))
+    return kept.to(values.dtype).mul_(_STEPS / (_STEPS - out))

@@ -128,9 +128,9 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         for name, group in groups.items()
     }
     figures["shipped"] = any(better.values())
-    return (
-        replace(_fit(pools, usable, _start(seed), seed=seed), situations=acting) if any(better.values()) else None
-    ), figures
+    if not any(better.values()):
+        return None, figures
+    return replace(_fit(pools, usable, _start(seed), seed=seed), situations=acting), figures
 
 
 def _groups(pools: Pools) -> dict[Situation, Mask]:
@@ -158,7 +158,7 @@ def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:
     """Returns the scores of each pool by a head that didn't see it, shape `(n_cases, pool)`."""
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
     others = [usable[fold[usable] != number] for number in range(_FOLDS)]
-    starts = [_start(seed) for _ in others]  # here: where they start is torch's own draw
+    starts = [_start(seed) for _ in others]  # before the workers: torch draws them from a state that all share
     scores = np.zeros(pools.right.shape, np.float32)
     with side_by_side(min(_FOLDS, torch.get_num_threads()), 1) as workers:
         heads = workers.map(partial(_fit, pools, seed=seed), others, starts)

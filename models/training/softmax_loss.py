@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.training.filled import filled
+
 # Logits at once, (questions, items) in float32. Below 32 MB the C library keeps the memory instead of asking for
 # fresh pages each time, and what is written is still in the cache when it is read again.
 _LOGITS = 1_000_000
-# Rows of a product that differ from batch to batch are filled up to a multiple: torch prepares a CPU's product for each
-# number of rows anew, which takes longer than the product.
-_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def cross_entropy(users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> Ten
         bias: Of the items, shape `(n,)`.
         asks: The right answers.
     """
-    loss: Tensor = _CrossEntropy.apply(users, items, bias, asks)  # type: ignore[no-untyped-call]  # torch's
+    loss: Tensor = _CrossEntropy.apply(users, items, bias, asks)  # type: ignore[no-untyped-call]  # torch ships it untyped
     return loss
 
 
@@ -57,11 +56,11 @@ class _CrossEntropy(torch.autograd.Function):
         # Autocast would turn the products with float32 gradients into others than torch's own backward takes.
         with torch.autocast(device, enabled=False):
             n, q = len(items), len(users)
-            low_items = _filled(items.detach(), _MULTIPLE).to(low)
+            low_items = filled(items.detach()).to(low)
             # What is filled up has no share of the softmax and thereby no gradient.
             full_bias = F.pad(bias.detach().float(), (0, len(low_items) - n), value=-torch.inf)
             size = max(1, min(_LOGITS // len(low_items), q))
-            low_users = _filled(users.detach(), size).to(low)
+            low_users = filled(users.detach(), size).to(low)
             loss, of_logits, of_bias = _by_block(low_users, low_items, full_bias, asks, size)
             of_users, of_items = (of_logits @ low_items)[:q], (of_logits.T @ low_users)[:n]
             of_bias = of_bias[:n]
@@ -73,11 +72,6 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401  # torch's
         of_users, of_items, of_bias = ctx.saved_tensors
         return outer * of_users, outer * of_items, outer * of_bias, None
-
-
-def _filled(rows: Tensor, multiple: int) -> Tensor:
-    """Returns the rows with zeros behind, to a multiple of so many."""
-    return F.pad(rows, (0, 0, 0, -len(rows) % multiple))
 
 
 def _by_block(users: Tensor, items: Tensor, bias: Tensor, asks: Asks, size: int) -> tuple[Tensor, Tensor, Tensor]:

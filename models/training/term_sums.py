@@ -78,7 +78,7 @@ class TermSums(nn.Module):
             Shape `(n_texts, dim)`.
         """
         values = dropout(self.values, rate, generator)
-        sums: Tensor = _TermSums.apply(words, self, values)  # type: ignore[no-untyped-call]  # torch's
+        sums: Tensor = _TermSums.apply(words, self, values)  # type: ignore[no-untyped-call]  # torch ships it untyped
         return sums
 
 

@@ -7,6 +7,8 @@ examples and dropout. They go through each epoch side by side, so that what they
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from threading import Event
 
 import numpy as np
 import torch
@@ -65,19 +67,23 @@ def fit_tower(
         on_epoch: Gets the tower after each epoch, and says whether there is to be another.
     """
     place, large, losses = torch.device(device), len(inputs.items) >= _SMALL, list[float]()
-    at_once = facts.members if large and device == "cpu" else 1
-    threads = max(1, torch.get_num_threads() // at_once) if large else 1
+    at_once = min(facts.members, torch.get_num_threads()) if large and device == "cpu" else 1
+    threads = torch.get_num_threads() // at_once if large else 1
     with torch.random.fork_rng(), side_by_side(at_once, threads) as workers:
         torch.manual_seed(seed)
         tables = TowerTables(inputs)
+        stopped = Event()
         members = [
-            _Member(TowerModule(tables, facts, training, _generator(rng, place)).to(place), examples, rng)
+            _Member(TowerModule(tables, facts, training, _generator(rng, place)).to(place), examples, rng, stopped)
             for rng in np.random.default_rng(seed).spawn(facts.members)
         ]
-        for _ in range(training.epochs):
-            losses.append(float(np.mean(list(workers.map(_Member.epoch, members)))))
-            if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
-                break
+        try:
+            for _ in range(training.epochs):
+                losses.append(float(np.mean(list(workers.map(_Member.epoch, members)))))
+                if not on_epoch(fitted := _fitted([member.module for member in members], losses)):
+                    break
+        finally:
+            stopped.set()  # else an interrupted build would wait for the end of an epoch
     return fitted
 
 
@@ -88,10 +94,11 @@ class _Member:
         module: Itself.
         examples: Drawn anew each epoch.
         rng: Of what is drawn.
+        stopped: Nobody waits for it any more.
     """
 
-    def __init__(self, module: TowerModule, examples: Examples, rng: np.random.Generator) -> None:
-        self.module, self._examples, self._rng = module, examples, rng
+    def __init__(self, module: TowerModule, examples: Examples, rng: np.random.Generator, stopped: Event) -> None:
+        self.module, self._examples, self._rng, self._stopped = module, examples, rng, stopped
         training, small = module.settings, module.tables.n_items < _SMALL
         least = _LEAST_STEPS // 2 if small else _LEAST_STEPS
         self._batch = min(training.batch, max(8, math.ceil(examples.n_drawn / least)))
@@ -104,7 +111,7 @@ class _Member:
     def epoch(self) -> float:
         """Goes through the examples once, and returns the mean loss."""
         self.module.train()
-        batches = self._examples.batches(self._batch, self._rng)
+        batches = takewhile(lambda _: not self._stopped.is_set(), self._examples.batches(self._batch, self._rng))
         return float(np.mean([self._step(batch.to(self.module.tables.warm.device)) for batch in batches]))
 
     def _step(self, batch: Batch) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.tower import HIDDEN, TowerFacts
 from models.training.dropout import dropout
+from models.training.filled import filled
 from models.training.softmax_loss import Asks, cross_entropy
 from models.training.tower_examples import Batch
 from models.training.tower_inputs import TowerTables
@@ -23,9 +24,6 @@ _NEGATIVES = 8_192
 _INPUT_DROPOUT = 0.2
 _WORD_DROPOUT = 0.5
 _START_TEMPERATURE = 0.1
-# Rows of a product that differ from batch to batch: torch prepares a CPU's product for each number of rows anew, which
-# takes longer than the product.
-_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class TowerModule(nn.Module):
         # Only the texts that the batch holds: most of them would be computed for nothing.
         rows, place = torch.unique(batch.tokens[batch.is_text] - len(items), return_inverse=True)
         tokens = batch.tokens.masked_scatter(batch.is_text, len(items) + place)
-        outputs = F.embedding(tokens, torch.cat([items, self.texts(_filled(rows))]))
+        outputs = F.embedding(tokens, torch.cat([items, self.texts(filled(rows))]))
         tokens = torch.where(batch.is_text[..., None], self.text_token(root * outputs), self.item_token(root * outputs))
         seen = batch.seen
         share = torch.where(seen, facts.decay**batch.steps, 0.0)
@@ -189,11 +187,6 @@ def _attention(asked: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Ten
             asked, keys, values = asked.float(), keys.float(), values.float()
         found = F.scaled_dot_product_attention(asked, keys, values, attn_mask=bias[:, None])
     return found.transpose(1, 2).contiguous()
-
-
-def _filled(rows: Tensor) -> Tensor:
-    """Returns the rows and some more of the first, to a multiple of `_MULTIPLE`."""
-    return F.pad(rows, (0, -len(rows) % _MULTIPLE))
 
 
 def _zero(layer: nn.Linear) -> nn.Linear:

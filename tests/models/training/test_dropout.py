@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models.training import dropout as module
 from models.training.dropout import dropout
 
 N = 200_000
@@ -10,6 +11,12 @@ N = 200_000
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(params=[module._kept_by_bytes, module._kept], ids=["as on a CPU", "as on a GPU"], autouse=True)
+def _on_each_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What draws on other devices draws here, too."""
+    monkeypatch.setattr(module, "_kept_by_bytes", request.param)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])

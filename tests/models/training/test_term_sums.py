@@ -45,8 +45,7 @@ def test_what_is_left_out_forwards_is_left_out_backwards() -> None:
     """A term that a text did without in this step learns nothing from it."""
     terms = csr_matrix(np.ones((40, 50), np.float32))
     words = torch.ones(50, DIM, requires_grad=True)
-    torch.manual_seed(0)
-    found = TermSums(terms)(words, 0.5, torch.Generator())
+    found = TermSums(terms)(words, 0.5, torch.Generator().manual_seed(0))
     (gradient,) = torch.autograd.grad(found.sum(), words)
     assert 0 < found.unique().numel() < found.numel()
     torch.testing.assert_close(gradient.sum(), found.sum())

@@ -1,5 +1,11 @@
 """The tower as it is fitted in torch and served in numpy: the same scores, repeatable, and zero-shot at its start."""
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +16,7 @@ from models.training import tower as training_tower
 from models.training import tower_module
 from models.training.split import UserEvents
 from models.training.tower import FittedTower, fit_tower
-from models.training.tower_examples import Examples
+from models.training.tower_examples import Batch, Examples
 from models.training.tower_inputs import TowerInputs, TowerTables
 from models.training.tower_module import TowerModule, TowerTraining
 from models.types import Matrix
@@ -155,11 +161,61 @@ def test_the_loss_falls_and_a_seed_repeats(members: int) -> None:
     assert not np.array_equal(first.items, other.items)
 
 
-def test_members_become_the_same_side_by_side_as_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a larger catalogue each has threads of its own, and its own draws."""
-    in_turn = fit(members=2)
+@pytest.fixture
+def side_by_side(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A catalogue that counts as large, and two cores: members go side by side."""
+    before = torch.get_num_threads()
     monkeypatch.setattr(training_tower, "_SMALL", 0)
-    np.testing.assert_allclose(fit(members=2).items, in_turn.items, atol=1e-4)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_members_become_the_same_side_by_side_as_in_turn(request: pytest.FixtureRequest) -> None:
+    in_turn = fit(members=2)
+    request.getfixturevalue("side_by_side")
+    np.testing.assert_array_equal(fit(members=2).items, in_turn.items)
+
+
+@pytest.mark.usefixtures("side_by_side")
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 2)])
+def test_no_more_members_compute_at_once_than_there_are_threads(
+    cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(cores)
+    workers: set[int] = set()
+    epoch = training_tower._Member.epoch
+
+    def noted(member: training_tower._Member) -> float:
+        workers.add(threading.get_ident())
+        return epoch(member)
+
+    monkeypatch.setattr(training_tower._Member, "epoch", noted)
+    fit(members=2)
+    assert len(workers) == expected
+
+
+@pytest.mark.usefixtures("side_by_side")
+def test_an_interrupted_fit_ends_within_its_epoch() -> None:
+    n_batches, n_read = 2_000, count()
+
+    class Long(Examples):
+        def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+            (batch,) = super().batches(1_000, rng)
+            for _ in range(n_batches):
+                if next(n_read) == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield batch
+
+    users = tuple(events([row % 20, (row + 1) % 20]) for row in range(8))
+    long = Long(users, TEXTS, np.empty(0, np.int64), N_ITEMS, ordered=True, longest=FACTS.longest)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit_tower(INPUTS, long, FACTS.model_copy(update={"members": 2}), TowerTraining(epochs=n_batches))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert next(n_read) < n_batches
 
 
 def test_members_learn_apart() -> None:

@@ -35,7 +35,7 @@ from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
-from models.training.weigh import alone, climb
+from models.training.weigh import alone, best_weights
 from models.types import Matrix
 
 _DECAY = 0.8
@@ -118,7 +118,7 @@ def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerU
     """Returns mean recall over the cutoffs by case: of three parts alone, and of all with the best weights."""
     scores = PartScores(parts, world.cases, variant.features(world), _DECAY)
     weights = {name: alone(name) for name in ("zero_shot", "behaviour", "tower")}
-    weights["all"] = climb(scores, getattr(SituationWeights(), world.task))[0]
+    weights["all"] = best_weights(scores, getattr(SituationWeights(), world.task))[0]
     return {name: mean_recalls(scores.total(chosen), world.cases) for name, chosen in weights.items()}
 
 
@@ -126,7 +126,7 @@ def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     """Yields a row for each loss of the head, on pools of the same parts: recall before and after, cross-fitted."""
     scores = PartScores(parts, world.cases, world.features(), _DECAY)
     weights = SituationWeights()
-    weights = weights.model_copy(update={world.task: climb(scores, getattr(weights, world.task))[0]})
+    weights = weights.model_copy(update={world.task: best_weights(scores, getattr(weights, world.task))[0]})
     matching, items = parts.matching(_DECAY, weights), parts.items.joined()
     pools = make_pools(matching, items, parts.words, world.cases, world.features())
     yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")

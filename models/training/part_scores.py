@@ -76,6 +76,9 @@ class PartScores:
         features: Of items and texts.
         decay: What a step back multiplies a weight by.
         only: The one part to score, where the others don't matter.
+
+    Attributes:
+        cases: What is scored.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class PartScores:
     ) -> None:
         side = replace(parts.side, decay=decay)
         users = [side.parts(side.tokens(known_user(case, features, parts.words))) for case in cases]
-        self._cases = cases
+        self.cases = cases
         self._scores: dict[str, Matrix] = {}
         for name in [only] if only else PartWeights.model_fields:
             items: Matrix = getattr(parts.items, name)
@@ -96,11 +99,11 @@ class PartScores:
 
     def by_case(self, total: Matrix) -> PerUser:
         """Returns each case's mean recall over the cutoffs, shape `(n_cases,)`, by scores such as `total` gives."""
-        return mean_recalls(total, self._cases)
+        return mean_recalls(total, self.cases)
 
     def figures(self, weights: PartWeights) -> dict[str, JsonValue]:
         """Returns recall by cutoff."""
-        by_cutoff = recalls(self.total(weights), self._cases)
+        by_cutoff = recalls(self.total(weights), self.cases)
         return {f"recall@{k}": round(float(values.mean()), 4) for k, values in by_cutoff.items()}
 
     def part(self, name: str) -> Matrix:

@@ -7,17 +7,18 @@ import numpy as np
 from models.fused import PartWeights, SituationWeights
 from models.training.features import Features
 from models.training.gains import is_gain
+from models.training.likeliest import likeliest
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.situations import by_situation
 from models.training.split import Case, Task
 from models.types import JsonValue, Matrix
 
-_WEIGHTS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-# What a text says is never left out: new items and short texts depend on it.
-_LEAST_ZERO_SHOT = 0.1
+# By likelihood weights are nearly right; recall, which is what counts, moves them a little.
+_FACTORS = (0.0, 0.5, 0.7, 1.4, 2.0)
+# What a text says is never left out: new items and short texts depend on it. The largest weight is about 1.
+_LEAST_ZERO_SHOT = 0.05
 _FRESHNESS = (0.0, 0.5, 1.0, 2.0, 4.0)
-_ROUNDS = 2
 
 
 def weigh(
@@ -35,13 +36,13 @@ def weigh(
     main: Task = "history" if "history" in by_task else "text"
 
     def reached_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
-        return climb(PartScores(parts, by_task[main], features, decay), getattr(start, main))[1]
+        return best_weights(PartScores(parts, by_task[main], features, decay), getattr(start, main))[1]
 
     decay = max(decays, key=reached_with) if len(decays) > 1 else decays[0]
     figures: dict[str, JsonValue] = {}
     for situation, cases in by_situation(by_task, features).items():
         scores = PartScores(parts, cases, features, decay)
-        chosen[situation], _ = climb(scores, getattr(start, situation))
+        chosen[situation], _ = best_weights(scores, getattr(start, situation))
         figures[situation] = {
             "cases": len(cases),
             "product": scores.figures(chosen[situation]),
@@ -89,7 +90,7 @@ def _gainful(
 
     def reached_by(parts: FittedParts) -> PerUser:  # one choice's scores at a time: together they take gigabytes
         scores = PartScores(parts, by_task[task], features, decay)
-        return scores.by_case(scores.total(climb(scores, getattr(SituationWeights(), task))[0]))
+        return scores.by_case(scores.total(best_weights(scores, getattr(SituationWeights(), task))[0]))
 
     chosen, recall = 0.0, None
     for choice, parts in choices.items():
@@ -104,26 +105,24 @@ def alone(part: str) -> PartWeights:
     return PartWeights.model_validate({name: float(name == part) for name in PartWeights.model_fields})
 
 
-def climb(scores: PartScores, start: PartWeights) -> tuple[PartWeights, float]:
-    """Returns the weights found by changing one at a time while recall rises beyond noise, and their mean recall.
+def best_weights(scores: PartScores, default: PartWeights) -> tuple[PartWeights, float]:
+    """Returns the likeliest weights, each moved to where recall is highest, and their mean recall.
 
     Args:
         scores: Of a situation's validation cases.
-        start: Where it begins.
+        default: Kept unless the others gain on it beyond noise.
     """
-    best, recall = start, scores.by_case(scores.total(start))
-    for _ in range(_ROUNDS):
-        for name in PartWeights.model_fields:
-            others = scores.total(best.model_copy(update={name: 0.0}))
-            for weight in _allowed(name):
-                found = scores.by_case(_plus(others, weight, scores.part(name)))
-                if is_gain(found - recall):
-                    best, recall = best.model_copy(update={name: weight}), found
-    return best, float(recall.mean())
-
-
-def _allowed(part: str) -> Sequence[float]:
-    return [weight for weight in _WEIGHTS if part != "zero_shot" or weight >= _LEAST_ZERO_SHOT]
+    likely = likeliest(scores)
+    best = likely.model_copy(update={"zero_shot": max(likely.zero_shot, _LEAST_ZERO_SHOT)})
+    recall = scores.by_case(scores.total(best))
+    for name in PartWeights.model_fields:
+        others, found = scores.total(best.model_copy(update={name: 0.0})), getattr(best, name)
+        for weight in (max(factor * found, _LEAST_ZERO_SHOT * (name == "zero_shot")) for factor in _FACTORS):
+            moved = scores.by_case(_plus(others, weight, scores.part(name)))
+            if moved.mean() > recall.mean():
+                best, recall = best.model_copy(update={name: round(weight, 4)}), moved
+    kept = scores.by_case(scores.total(default))
+    return (best, float(recall.mean())) if is_gain(recall - kept) else (default, float(kept.mean()))
 
 
 def _plus(others: Matrix, weight: float, part: Matrix) -> Matrix:

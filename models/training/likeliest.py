@@ -1,0 +1,77 @@
+"""Weights by likelihood: those under which a softmax of the parts' sum makes the targets likeliest.
+
+Recall moves in steps, and a climb by it stops where one step after the other is lost in noise; the likelihood of the
+same cases is smooth, and has one top: it is that of a conditional logit model (McFadden, "Conditional logit analysis of
+qualitative choice behavior", 1974), concave in the weights.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from models.fused import PartWeights
+from models.training.part_scores import PartScores
+from models.types import Rows
+
+# Four numbers need no more; each is read some 20 times.
+_MAX_SCORES = 5_000_000
+_START = 0.5
+
+Weights: TypeAlias = NDArray[np.float64]
+"""Of the parts, shape `(n_parts,)`."""
+
+
+def likeliest(scores: PartScores) -> PartWeights:
+    """Returns the likeliest weights, none below 0, the largest 1.
+
+    Args:
+        scores: Of validation cases, as many of which are read as there is time for.
+    """
+    names = list(PartWeights.model_fields)
+    likelihood = Likelihood(scores, names)
+    start = np.array([_START * scores.part(name).any() for name in names])  # what says nothing stays at 0
+    found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(names)).x
+    largest = found.max() if found.max() > 0 else 1.0
+    return PartWeights.model_validate(dict(zip(names, np.round(found / largest, 4).tolist(), strict=True)))
+
+
+class Likelihood:
+    """The targets' mean negative log likelihood among the items outside the history; a user's targets share one part.
+
+    Args:
+        scores: Of the cases.
+        names: Of the parts.
+    """
+
+    def __init__(self, scores: PartScores, names: list[str]) -> None:
+        n_items = scores.part(names[0]).shape[1]
+        step = math.ceil(len(scores.cases) * n_items / _MAX_SCORES)
+        cases = scores.cases[::step]
+        self._parts = [scores.part(name)[::step] for name in names]
+        self._seen = _flat([case.history for case in cases], n_items)
+        counts = [len(case.targets) for case in cases]
+        shares = np.repeat(1 / np.array(counts, np.float64), counts)
+        targets = _flat([case.targets for case in cases], n_items)
+        self._found = np.array([shares @ part.reshape(-1)[targets] for part in self._parts]) / len(cases)
+
+    def __call__(self, weights: Weights) -> tuple[float, Weights]:
+        """Returns it and its gradient."""
+        total = np.zeros_like(self._parts[0])
+        for weight, part in zip(weights, self._parts, strict=True):
+            total += np.float32(weight) * part
+        total.reshape(-1)[self._seen] = -np.inf
+        largest = total.max(axis=1, keepdims=True)
+        share = np.exp(total - largest, out=total)
+        sums = share.sum(axis=1, dtype=np.float64)
+        expected = [np.mean(np.einsum("ij,ij->i", share, part) / sums) for part in self._parts]
+        loss = np.mean(largest[:, 0] + np.log(sums)) - weights @ self._found
+        return float(loss), np.array(expected) - self._found
+
+
+def _flat(rows: Sequence[Rows], n_items: int) -> Rows:
+    """Returns places in the scores of all cases, one behind the other."""
+    return np.concatenate([case * n_items + own for case, own in enumerate(rows)])

@@ -12,7 +12,7 @@ from models.relation_head import FeatureHead
 from models.training.features import Features
 from models.training.fit_parts import PartsFit
 from models.training.freshness import FRESHNESS
-from models.training.head import fit_head, make_pools
+from models.training.head import fit_head
 from models.training.interactions import Interactions
 from models.training.l3ae import Regularisation
 from models.training.part_scores import FittedParts, PartScores
@@ -20,6 +20,7 @@ from models.training.popularity import TREND
 from models.training.situations import queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
+from models.training.unseen_pools import unseen_pools
 from models.training.weigh import alone, weigh, weigh_freshness, weigh_trend
 from models.types import JsonValue
 
@@ -131,11 +132,10 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     if parts.trends:
         figures[TREND] = trend
     figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
-    matching, items = parts.matching(decay, weights), parts.items.joined()
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
-    head, figures["head"] = fit_head(make_pools(matching, items, parts.words, judged, features), seed=seed)
+    head, figures["head"] = fit_head(unseen_pools(parts, by_task, judged, features, decay), seed=seed)
     return Recipe(decay, weights, training, parts_fit.held, freshness, trend, head, figures)
 
 

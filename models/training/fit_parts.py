@@ -22,7 +22,7 @@ from models.training.tower_examples import Examples
 from models.training.tower_inputs import TowerInputs
 from models.training.tower_module import TowerTraining
 from models.training.user_text_neighbours import fit_user_text_neighbours
-from models.types import Matrix
+from models.types import Matrix, Vector
 
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384
 _TOWER = TowerFacts(dim=128, members=2, hops=1)
@@ -32,6 +32,8 @@ _LANDMARKS = 1_024
 _QUICK, _ENOUGH_USERS = 100_000_000, 500
 _EPOCHS, _QUICK_EPOCHS = 10, 20
 _RIDGE = 1.0
+# 0 leaves texts' similarity as it is, 1 whitens it.
+_EVENNESS = 0.3
 
 
 class PartsFit:
@@ -71,8 +73,8 @@ class PartsFit:
         self._neighbours = fit_neighbours(consumed, seed=seed)
         self._freshness = fit_freshness(features.item_times, past)
         self._trends = fit_trends(past, features.n_items)
-        axes = _principal(meaning)
-        self._projection = axes[:, :_ZERO_SHOT_DIM]
+        axes, spread = _principal(meaning)
+        self._projection = (axes * _evening(spread))[:, :_ZERO_SHOT_DIM]
         self._text_neighbours = fit_user_text_neighbours(events, features, self._projection, seed=seed)
         self._zero_shot = (meaning @ self._projection).astype(np.float32)
         self._from_text = _from_text(meaning, self._behaviour), _from_text(meaning, self._history)
@@ -170,10 +172,20 @@ def _tower_facts(text_dim: int, *, ordered: bool) -> TowerFacts:
     return facts if ordered else facts.model_copy(update={"decay": 1.0, "slope": 0.0})
 
 
-def _principal(meaning: Matrix) -> Matrix:
-    """Returns the directions that keep most of the items' inner products, best first, shape `(text_dim, text_dim)`."""
-    _, vectors = np.linalg.eigh(meaning.T.astype(np.float64) @ meaning)
-    return np.ascontiguousarray(vectors[:, ::-1], np.float32)
+def _principal(meaning: Matrix) -> tuple[Matrix, Vector]:
+    """Returns the directions that keep most of the items' inner products, best first, and how much of them each keeps.
+
+    Their shapes are `(text_dim, text_dim)` and `(text_dim,)`.
+    """
+    values, vectors = np.linalg.eigh(meaning.T.astype(np.float64) @ meaning)
+    return np.ascontiguousarray(vectors[:, ::-1], np.float32), values[::-1].astype(np.float32)
+
+
+def _evening(spread: Vector) -> Vector:
+    """Returns by what each direction is multiplied so that loud ones, in which most items are alike, count less."""
+    least = 1e-6 * max(float(spread.max()), 1e-12)
+    found: Vector = (np.maximum(spread, least) / np.maximum(spread.mean(), least)) ** np.float32(-_EVENNESS / 2)
+    return found
 
 
 def _from_text(meaning: Matrix, factors: Matrix) -> Matrix:

@@ -5,7 +5,7 @@ scored by a head that saw it; it acts only in situations in which it is better t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -92,6 +92,12 @@ def make_pools(
     n_relevant = np.array([len(case.targets) for case in cases])
     of_users = np.array([case.user >= 0 for case in cases])
     return Pools(np.nan_to_num(found, neginf=0), right, n_relevant, situations, of_users)
+
+
+def joined(pools: Sequence[Pools]) -> Pools:
+    """Returns several cases' pools as one."""
+    each = [[getattr(one, part.name) for one in pools] for part in fields(Pools)]
+    return Pools(*map(np.concatenate, each))
 
 
 def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[str, JsonValue]]:

@@ -1,5 +1,7 @@
 """Fitting the parts: what has a closed form once, towers as often as is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,24 @@ def test_the_tower_is_no_wider_than_what_it_reads() -> None:
     facts = parts.side.tower.facts
     assert text_dim - facts.heads < facts.dim <= text_dim
     assert parts.items.tower.shape == (features.n_items, facts.width)
+
+
+def test_directions_in_which_most_items_are_alike_count_less_but_stay_first() -> None:
+    """The zero-shot part's dimensions vary by the power .7 of what the texts' do."""
+    interactions, features = world()
+    found = fit_parts(interactions, features, training=ONE_EPOCH).items.zero_shot
+    meaning = features.item_meaning()
+    spread = np.linalg.eigvalsh(meaning.T.astype(np.float64) @ meaning)[::-1][: found.shape[1]]
+    evened = (found.astype(np.float64) ** 2).sum(axis=0)
+    clear = spread > 1e-3 * spread.max()
+    exponent = np.polyfit(np.log(spread[clear]), np.log(evened[clear]), 1)[0]
+    assert exponent == pytest.approx(0.7, abs=0.01)
+
+
+def test_texts_in_fewer_directions_than_they_have_dimensions_stay_finite() -> None:
+    interactions, features = world()
+    flat = features.embeddings.copy()
+    flat[:, 2:] = 0
+    parts = fit_parts(interactions, replace(features, embeddings=flat), training=ONE_EPOCH)
+    assert np.isfinite(parts.items.zero_shot).all()
+    assert np.abs(parts.side.projection).max() < 100

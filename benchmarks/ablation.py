@@ -29,12 +29,12 @@ from models.training import head as head_module
 from models.training import tower_module
 from models.training.features import Features
 from models.training.fit_parts import fit_parts
-from models.training.head import make_pools
 from models.training.judge import CUTOFFS, mean_recalls
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
+from models.training.unseen_pools import unseen_pools
 from models.training.weigh import alone, best_weights
 from models.types import Matrix
 
@@ -124,11 +124,7 @@ def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerU
 
 def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     """Yields a row for each loss of the head, on pools of the same parts: recall before and after, cross-fitted."""
-    scores = PartScores(parts, world.cases, world.features(), _DECAY)
-    weights = SituationWeights()
-    weights = weights.model_copy(update={world.task: best_weights(scores, getattr(weights, world.task))[0]})
-    matching, items = parts.matching(_DECAY, weights), parts.items.joined()
-    pools = make_pools(matching, items, parts.words, world.cases, world.features())
+    pools = unseen_pools(parts, {world.task: world.cases}, world.cases, world.features(), _DECAY)
     yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
     losses: dict[str, Callable[..., Tensor]] = {
         "list-wise softmax, as shipped": functional.log_softmax,

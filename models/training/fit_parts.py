@@ -34,6 +34,8 @@ _EPOCHS, _QUICK_EPOCHS = 10, 20
 _RIDGE = 1.0
 # 0 leaves texts' similarity as it is, 1 whitens it.
 _EVENNESS = 0.3
+# Of the loudest direction's: in a small catalogue there are directions that no item has, but items to come do.
+_LEAST_SPREAD = 1e-3
 
 
 class PartsFit:
@@ -183,8 +185,8 @@ def _principal(meaning: Matrix) -> tuple[Matrix, Vector]:
 
 def _evening(spread: Vector) -> Vector:
     """Returns by what each direction is multiplied so that loud ones, in which most items are alike, count less."""
-    least = 1e-6 * max(float(spread.max()), 1e-12)
-    found: Vector = (np.maximum(spread, least) / np.maximum(spread.mean(), least)) ** np.float32(-_EVENNESS / 2)
+    loudest = max(float(spread.max()), 1e-12)
+    found: Vector = np.maximum(spread / loudest, _LEAST_SPREAD) ** np.float32(-_EVENNESS / 2)
     return found
 
 

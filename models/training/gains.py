@@ -12,8 +12,8 @@ def is_gain(gain: PerUser, errors: float = 1) -> bool:
 
     Args:
         gain: Of each case, shape `(n_cases,)`.
-        errors: One where a step of a search is judged, or a mean over draws; two where the best of several choices is
-            held against doing without.
+        errors: One where a mean over draws or what many cases chose is judged; two where few cases did, or the best
+            of several choices is held against doing without.
     """
     return bool(gain.mean() > max(errors * standard_error(gain), _LEAST_GAIN))
 
@@ -24,5 +24,5 @@ def is_loss(gain: PerUser, errors: float) -> bool:
 
 
 def standard_error(gain: PerUser) -> float:
-    """Returns that of the mean."""
-    return float(gain.std() / np.sqrt(len(gain)))
+    """Returns that of the mean; one case says nothing of it."""
+    return float(gain.std() / np.sqrt(len(gain))) if len(gain) > 1 else np.inf

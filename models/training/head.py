@@ -89,8 +89,8 @@ def make_pools(
             situations[start + place] = user.situation
             found[start + place] = relation_features(user, items, rows=rows, scores=scores[place, rows])
             right[start + place] = np.isin(rows, case.targets) & np.isfinite(scores[place, rows])
-    n_relevant = np.array([len(case.targets) for case in cases])
-    of_users = np.array([case.user >= 0 for case in cases])
+    n_relevant = np.array([len(case.targets) for case in cases], np.int64)
+    of_users = np.array([case.user >= 0 for case in cases], np.bool_)
     return Pools(np.nan_to_num(found, neginf=0), right, n_relevant, situations, of_users)
 
 

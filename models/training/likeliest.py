@@ -18,8 +18,10 @@ from models.training.part_scores import PartScores
 from models.types import Rows
 
 # Four numbers need no more; each is read some 20 times.
-_MAX_SCORES = 5_000_000
+_MAX_SCORES, _ENOUGH_CASES = 5_000_000, 200
 _START = 0.5
+# Scores are float32: finer differences are noise.
+_PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 
 Weights: TypeAlias = NDArray[np.float64]
 """Of the parts, shape `(n_parts,)`."""
@@ -33,8 +35,9 @@ def likeliest(scores: PartScores) -> PartWeights:
     """
     names = list(PartWeights.model_fields)
     likelihood = Likelihood(scores, names)
-    start = np.array([_START * scores.part(name).any() for name in names])  # what says nothing stays at 0
-    found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(names)).x
+    start = _START * likelihood.says_anything  # what says nothing stays at 0
+    bounds = [(0, None)] * len(names)
+    found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_PRECISION).x
     largest = found.max() if found.max() > 0 else 1.0
     return PartWeights.model_validate(dict(zip(names, np.round(found / largest, 4).tolist(), strict=True)))
 
@@ -45,13 +48,18 @@ class Likelihood:
     Args:
         scores: Of the cases.
         names: Of the parts.
+
+    Attributes:
+        says_anything: Of each part, whether any of its scores is not 0.
     """
 
     def __init__(self, scores: PartScores, names: list[str]) -> None:
         n_items = scores.part(names[0]).shape[1]
         step = math.ceil(len(scores.cases) * n_items / _MAX_SCORES)
+        step = max(1, min(step, len(scores.cases) // _ENOUGH_CASES))
         cases = scores.cases[::step]
         self._parts = [scores.part(name)[::step] for name in names]
+        self.says_anything = np.array([part.any() for part in self._parts])
         self._seen = _flat([case.history for case in cases], n_items)
         counts = [len(case.targets) for case in cases]
         shares = np.repeat(1 / np.array(counts, np.float64), counts)
@@ -60,7 +68,7 @@ class Likelihood:
 
     def __call__(self, weights: Weights) -> tuple[float, Weights]:
         """Returns it and its gradient."""
-        total = np.zeros_like(self._parts[0])
+        total = np.zeros(self._parts[0].shape, np.float32)
         for weight, part in zip(weights, self._parts, strict=True):
             total += np.float32(weight) * part
         total.reshape(-1)[self._seen] = -np.inf

@@ -74,9 +74,15 @@ def test_nothing_near_the_likeliest_weights_is_likelier() -> None:
             assert best_of(weights) <= best_of(np.maximum(weights + step * moved, 0)) + 1e-4
 
 
-def test_of_many_cases_a_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_SCORES", 100 * N_ITEMS)
+@pytest.mark.parametrize(("most_scores", "enough", "step"), [(100, 50, 3), (1, 100, 2), (1, 300, 1)])
+def test_of_many_cases_a_part_is_read_but_no_handful(
+    most_scores: int, enough: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_SCORES", most_scores * N_ITEMS)
+    monkeypatch.setattr(module, "_ENOUGH_CASES", enough)
     scores, part = Drawn(250), Drawn(250)
-    part.cases = scores.cases[::3]
-    part._scores = {name: scores.part(name)[::3] for name in NAMES}
-    assert likeliest(scores) == likeliest(part)
+    part.cases = scores.cases[::step]
+    part._scores = {name: scores.part(name)[::step] for name in NAMES}
+    found = likeliest(scores)
+    monkeypatch.undo()
+    assert found == likeliest(part)

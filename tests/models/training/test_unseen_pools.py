@@ -10,7 +10,7 @@ from models.fused import FusedMatching, PartWeights, SituationWeights
 from models.training import unseen_pools as module
 from models.training.features import Features
 from models.training.fit_parts import fit_parts
-from models.training.head import Pools, make_pools
+from models.training.head import Pools, fit_head, make_pools
 from models.training.part_scores import FittedParts
 from models.training.situations import queries_of
 from models.training.split import Case, Task, split
@@ -39,10 +39,10 @@ def test_no_case_has_chosen_the_weights_of_its_own_pool(monkeypatch: pytest.Monk
     asked: list[set[tuple[int, int]]] = []
 
     def weigh(
-        _: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decays: Sequence[float]
-    ) -> tuple[float, SituationWeights, dict[str, JsonValue]]:
-        chose.append({key(case) for case in [*by_task.get("text", ()), *queries_of(features)]})
-        return decays[0], WEIGHTS[len(chose) - 1], {}
+        _: FittedParts, by: Mapping[str, Sequence[Case]], __: Features, ___: float
+    ) -> tuple[SituationWeights, dict[str, JsonValue]]:
+        chose.append({key(case) for cases in by.values() for case in cases})
+        return WEIGHTS[len(chose) - 1], {}
 
     def pools(
         matching: FusedMatching, items: Matrix, words: Matrix, cases: Sequence[Case], features: Features
@@ -51,14 +51,14 @@ def test_no_case_has_chosen_the_weights_of_its_own_pool(monkeypatch: pytest.Monk
         asked.append({key(case) for case in cases})
         return make_pools(matching, items, words, cases, features)
 
-    monkeypatch.setattr(module, "weigh", weigh)
+    monkeypatch.setattr(module, "weigh_situations", weigh)
     monkeypatch.setattr(module, "make_pools", pools)
     found = unseen_pools(parts, by_task, judged, features, 1.0)
     assert len(found.right) == len(judged) == sum(map(len, asked))
     everybody = {key(case) for case in judged}
     for choosing, asking in zip(chose, asked, strict=True):
-        assert choosing == everybody - asking
         assert choosing
+        assert choosing <= everybody - asking
         assert asking
 
 
@@ -67,7 +67,7 @@ def test_pools_are_those_of_either_half(monkeypatch: pytest.MonkeyPatch) -> None
     interactions, features = world()
     held_out = split(interactions)
     parts = fit_parts(held_out.past, features, training=TowerTraining(epochs=1))
-    monkeypatch.setattr(module, "weigh", lambda *_: (0.9, WEIGHTS[0], {}))
+    monkeypatch.setattr(module, "weigh_situations", lambda *_: (WEIGHTS[0], {}))
     found = unseen_pools(parts, {"history": held_out.cases}, held_out.cases, features, 0.9)
     matching = parts.matching(0.9, WEIGHTS[0])
     order = sorted(held_out.cases, key=lambda case: case.user % 2)
@@ -81,4 +81,6 @@ def test_a_half_of_which_nobody_is_has_no_pools() -> None:
     held_out = split(interactions)
     parts = fit_parts(held_out.past, features, training=TowerTraining(epochs=1))
     even = [case for case in held_out.cases if case.user % 2 == 0]
-    assert len(unseen_pools(parts, {"history": even}, even, features, 0.9).right) == len(even)
+    found = unseen_pools(parts, {"history": even}, even, features, 0.9)
+    assert len(found.right) == len(even)
+    assert fit_head(found)[1]["cases"] == len(even)

@@ -2,7 +2,7 @@
 
 Weights are nearly always a little better for the cases that chose them than for others: beside an order so flattered,
 a head that gains would seem to gain less than it does. (Half the cases choose a little worse than all, which ship: what
-is left of the bias is for the head, and smaller.)
+is left of the bias favours the head.)
 """
 
 from collections.abc import Mapping, Sequence

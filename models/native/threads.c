@@ -1,6 +1,7 @@
 /* Threads of the library's own: they never wait for Python's interpreter, nor it for them. */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE /* SCHED_BATCH */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,8 +18,17 @@ struct Threads {
     pthread_t ids[];
 };
 
+/* Has this thread wait its turn: one that is woken would else take the core from the one that woke it, which has more
+   to hand out. */
+static void be_patient(void) {
+#ifdef SCHED_BATCH
+    sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
+#endif
+}
+
 static void *work(void *given) {
     Threads *threads = given;
+    be_patient();
     pthread_mutex_lock(&threads->lock);
     while (!threads->is_over) {
         Job *job = threads->first;

@@ -1,5 +1,6 @@
 """The library's own threads: every job is done once and named once, whatever comes when."""
 
+import os
 import select
 import time
 
@@ -49,6 +50,16 @@ def test_they_find_what_this_thread_finds() -> None:
     collect(threads, 50)
     threads.close()
     assert [job.pool[0].tolist() for job in jobs] == [job.pool[0].tolist() for job in own]
+
+
+def test_they_wait_their_turn_where_all_cores_are_busy() -> None:
+    before = set(os.listdir("/proc/self/task"))
+    threads = NativeThreads(1)
+    threads.send(some()[0].job)
+    collect(threads, 1)
+    (thread,) = set(os.listdir("/proc/self/task")) - before
+    assert os.sched_getscheduler(int(thread)) == os.SCHED_BATCH
+    threads.close()
 
 
 def test_the_bell_rings_again_for_what_comes_later() -> None:

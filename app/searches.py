@@ -63,11 +63,11 @@ class Searches:
         """
         is_light = by_itself and len(query.history) <= _SHORT_HISTORY
         is_quick = query.k <= _SHORT_K and self._engine.artifact.index.is_quick
-        if is_light and self._jobs is not None and not (is_quick and await self._is_alone()):
+        if is_light and self._jobs is not None:
             start = time.perf_counter()
             job = self._engine.recaller.job(query, rescore=rescore, deadline=clock.remaining())
             if job is not None:
-                return await self._do(job, self._jobs, rescore, clock, start)
+                return await self._do(job, self._jobs, rescore, clock, start, is_quick=is_quick)
         if is_light and is_quick:
             return self._find(query, rescore, clock)
         work = self._executor.submit(self._find, query, rescore, clock)
@@ -85,21 +85,29 @@ class Searches:
             await asyncio.sleep(0)  # those that came at the same time begin, too
         return self._n_expected == 1
 
-    async def _do(self, job: RecallJob, jobs: NativeJobs, rescore: bool, clock: Clock, start: float) -> Found:
-        """Has the library's threads search and rescore."""
+    async def _do(
+        self, job: RecallJob, jobs: NativeJobs, rescore: bool, clock: Clock, start: float, *, is_quick: bool
+    ) -> Found:
+        """Has the library's threads search and rescore, or this one, where no other request waits."""
         prepared = time.perf_counter() - start
+        if is_quick and await self._is_alone():
+            recalled = job.run()
+        else:
+            recalled = await self._sent(job, jobs, clock)
+        if recalled is None:
+            raise clock.exceeded()
+        searched, rescored = job.find.seconds
+        clock.milliseconds |= {"search": 1e3 * (prepared + searched), "rescore": 1e3 * rescored}
+        return Found(recalled, rescore and job.find.is_skipped, job.sought)
+
+    async def _sent(self, job: RecallJob, jobs: NativeJobs, clock: Clock) -> Recalled | None:
         done = jobs.send(job)
         if clock.timeout_ms is not None:
             await asyncio.wait([done], timeout=clock.remaining())
             # What hasn't begun is given up; what has is nearly there.
             if not done.done() and not job.find.has_begun:
                 raise clock.exceeded()
-        recalled = await done
-        if recalled is None:
-            raise clock.exceeded()
-        searched, rescored = job.find.seconds
-        clock.milliseconds |= {"search": 1e3 * (prepared + searched), "rescore": 1e3 * rescored}
-        return Found(recalled, rescore and job.find.is_skipped, job.sought)
+        return await done
 
     def _find(self, query: UserQuery, rescore: bool, clock: Clock) -> Found:
         """Does it in this thread."""

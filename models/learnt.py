@@ -17,12 +17,12 @@ from models.errors import ArtifactCorruptError, ArtifactMismatchError
 from models.fused import FusedFacts, FusedMatching, UserSide
 from models.item_side import ItemSide
 from models.lexical import Lexicon
+from models.native.lexicon import native_lexicon
 from models.native.matching import native_matching
-from models.native.search import native_nearest
 from models.neighbours import Neighbours
 from models.tower import Tower, tensor_shapes
 from models.types import Matrix
-from models.user_text_neighbours import NEAREST, VIEWS, UserTextNeighbours, nobody_wrote
+from models.user_text_neighbours import UserTextNeighbours, nobody_wrote
 
 ITEM_VECTORS = "item_vectors.npy"
 HISTORY_FACTORS = "history_factors.npy"
@@ -171,7 +171,7 @@ def load_learnt(folder: Path, facts: FusedFacts, *, n_items: int, dim: int) -> L
     matching = FusedMatching(side, facts.weights, covariances)  # type: ignore[arg-type]  # four names, four tensors
     learnt = Learnt(matching, item_side, item_vectors, lexicon)
     _check_shapes(learnt, n_items, dim)
-    return replace(learnt, matching=native_matching(matching))
+    return replace(learnt, matching=native_matching(matching), lexicon=native_lexicon(lexicon, term_vectors))
 
 
 def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
@@ -191,7 +191,7 @@ def _load_text_neighbours(folder: Path, n_items: int) -> UserTextNeighbours:
         or items.max(initial=-1) >= n_items
     ):
         raise ValueError(f"{', '.join(TEXT_NEIGHBOUR_FILES)} don't belong together or to {n_items} items")
-    return UserTextNeighbours(texts, starts, items, native_nearest(texts, NEAREST, VIEWS))
+    return UserTextNeighbours(texts, starts, items)
 
 
 def _map(path: Path) -> NDArray[Any]:

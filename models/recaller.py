@@ -3,7 +3,9 @@
 Works on vectors and rows; knows no text, no item ids, no HTTP.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from models.artifact import Artifact
 from models.fused import Asked, KnownUser
 from models.matching import DecayedMean, UserEmbeddings
 from models.native.find import Find
+from models.native.matching import Asking, NativeMatching
 from models.native.rescore import NativeHead, feature_scorer
 from models.native.threads import Job
 from models.relation_head import FeatureHead, falling
@@ -105,26 +108,43 @@ class RecallJob:
 
     Attributes:
         find: What they are given.
-        sought: What is searched with.
+        user: What is searched with, or becomes it.
         k: How many candidates.
+        otherwise: Recalls where nothing turns out to be known of the user.
     """
 
     find: Find
-    sought: Sought
+    user: Sought | Asking
     k: int
+    otherwise: Callable[[], Recalled]
 
     @property
     def job(self) -> Job:
         """What the threads are given."""
         return self.find.job
 
+    @property
+    def sought(self) -> Sought | None:
+        """What was searched with, once they have; None where nothing is known of the user."""
+        if isinstance(self.user, Sought):
+            return self.user
+        asked = self.user.result()
+        return None if asked is None else Sought(asked.vector, asked)
+
+    def run(self) -> Recalled | None:
+        """Does it in this thread; returns what was found, or None where the deadline has passed."""
+        self.find.run()
+        return self.result()
+
     def result(self) -> Recalled | None:
         """Returns what they found; None where the deadline had passed when they came to it."""
         if self.find.is_late:
             return None
+        if self.find.is_of_nobody:
+            return self.otherwise()
         rows, scores = self.find.pool
         if (rescored := self.find.rescored) is None:
-            return first(Pool(self.sought.vector, rows, scores, None), self.k)
+            return first(Pool(None, rows, scores, None), self.k)
         relation, order = rescored
         best = order[: self.k]
         return Recalled(rows[best], relation[best], scores[best], relation[best], None)
@@ -183,13 +203,22 @@ class Recaller:
             return None
         size = pool_size(query.k) if rescore else query.k
         compared = self._artifact.index.compared(size, self._eligible(query))
-        sought = None if compared is None else self.sought(query)
-        if compared is None or sought is None or sought.asked is None:
+        user = None if compared is None else self._asking(query)
+        if compared is None or user is None or user.asked is None:
             return None
-        find = Find(compared, sought.vector, deadline)
-        if rescore and isinstance(head, NativeHead) and sought.asked.situation in head.head.situations:
-            find.rescore(head, sought.asked, self._artifact.item_vectors)
-        return RecallJob(find, sought, query.k)
+        find = Find(compared, user.vector if isinstance(user, Sought) else user, deadline)
+        if rescore and isinstance(head, NativeHead) and user.asked.situation in head.head.situations:
+            find.rescore(head, user.asked, self._artifact.item_vectors)
+        return RecallJob(find, user, query.k, partial(self.recall, query, rescore=rescore))
+
+    def _asking(self, query: UserQuery) -> Sought | Asking | None:
+        """Returns what the index is searched with, or what the threads can make it of; None where nothing is known."""
+        learnt = self._artifact.learnt
+        if query.sought is not None or learnt is None or not isinstance(learnt.matching, NativeMatching):
+            return self.sought(query)
+        if not len(query.texts) and not len(query.history):
+            return None
+        return learnt.matching.asking(KnownUser(query.texts, query.history, query.weights))
 
     def rescore(self, pool: Pool, k: int) -> Recalled:
         """Returns the pool's k best by the relation head."""

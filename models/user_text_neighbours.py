@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.native.search import NativeNearest
 from models.neighbours import Places
 from models.types import Matrix, Rows, Vector
 
@@ -22,13 +21,11 @@ class UserTextNeighbours:
         texts: What each wrote, as unit rows on the first axes of the zero-shot part, shape `(n_users, d)`.
         starts: Where each user's items begin and the last one's end, shape `(n_users + 1,)`.
         items: Rows of consumed items, one user after the other.
-        native: Finds the nearest, compiled; None where numpy does.
     """
 
     texts: Matrix
     starts: NDArray[np.int64]
     items: NDArray[np.int32]
-    native: NativeNearest | None = None
 
     def nearest(self, texts: Matrix) -> "Alike":
         """Returns the users who wrote most alike; nobody where nobody did, or nothing is asked.
@@ -36,8 +33,6 @@ class UserTextNeighbours:
         Args:
             texts: Zero-shot parts of somebody's texts, shape `(t, d₀)`, d₀ at least d.
         """
-        if self.native is not None:
-            return Alike(*self.native.alike(texts), self)
         asked = texts[:, : self.texts.shape[1]].sum(axis=0)
         norm = float(np.linalg.norm(asked))
         if not len(self.texts) or norm == 0:

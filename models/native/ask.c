@@ -172,8 +172,11 @@ static void add_faded(float *sum, const float *rows, const float *weights, int64
         add(sum, rows + i * width, weights ? faded * weights[i] : faded, width);
 }
 
-/* Whether anything is known of the user. */
-int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked) {
+/* Makes a user's vector, and finds who wrote alike. */
+void recall_ask(Ask *ask) {
+    const Matching *matching = ask->matching;
+    const User *user = &ask->user;
+    Asked *asked = &ask->asked;
     int64_t d0 = matching->d0, d1 = matching->d1, d2 = matching->d2, width = matching->tower.text_dim;
     const half *projection = matching->projection;
     for (int64_t text = 0; text < user->n_texts; text++) {
@@ -189,11 +192,14 @@ int recall_ask(const Matching *matching, const User *user, const float *weights,
     add_faded(asked->zero_shot, user->item_meaning, user->weights, user->n_history, matching->decay, d0);
     add_faded(asked->behaviour, user->item_behaviour, user->weights, user->n_history, matching->decay, d1);
     tower_part(&matching->tower, user, asked->text_tower, asked->tower);
+    const float *weights = ask->weights;
     float *vector = asked->vector;
-    int says = put(vector, asked->zero_shot, matching->covariances[0], weights[0], d0);
-    says |= put(vector + d0, asked->behaviour, matching->covariances[1], weights[1], d1);
-    says |= put(vector + d0 + d1, asked->tower, matching->covariances[2], weights[2], d2);
+    asked->is_known = put(vector, asked->zero_shot, matching->covariances[0], weights[0], d0);
+    asked->is_known |= put(vector + d0, asked->behaviour, matching->covariances[1], weights[1], d1);
+    asked->is_known |= put(vector + d0 + d1, asked->tower, matching->covariances[2], weights[2], d2);
     asked->popularity[0] = 1;
     put(vector + d0 + d1 + d2, asked->popularity, matching->covariances[3], weights[3], 1);
-    return says;
+    asked->n_alike = ask->writers ? recall_alike(ask->writers, asked->text_meaning, user->n_texts, d0, asked->alike,
+                                                 asked->alike_weights)
+                                  : 0;
 }

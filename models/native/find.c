@@ -1,4 +1,4 @@
-/* A request from its user vector on, in one call. */
+/* A request from what is known of the user on, in one call. */
 #define _DEFAULT_SOURCE /* clock_gettime */
 #include <string.h>
 #include <time.h>
@@ -34,11 +34,17 @@ static int64_t with_more(const Find *find, int64_t n) {
     return n;
 }
 
-/* Searches, then rescores unless the deadline has passed. */
+/* Asks for the user, searches, then rescores unless the deadline has passed. */
 void recall_find(Find *find) {
     double start = recall_seconds();
     find->has_begun = 1;
     if (start > find->deadline) return;
+    find->n = 0;
+    if (find->ask) {
+        recall_ask(find->ask);
+        if (!find->ask->asked.is_known) return;
+        if (find->known) find->known->n_alike = find->ask->asked.n_alike;
+    }
     int64_t n = recall_search(find->reduced, find->query, find->k, find->n_compared, find->eligible, find->rows,
                               find->scores);
     if (n && find->n_more) n = with_more(find, n);

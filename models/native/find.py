@@ -1,4 +1,4 @@
-"""From a user vector to a rescored pool as one job for the library's threads."""
+"""From what is known of a user to a rescored pool as one job for the library's threads."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import numpy as np
 from models.fused import Asked
 from models.native.arrays import floats, pointer
 from models.native.library import FFI, LIBRARY
+from models.native.matching import Asking
 from models.native.rescore import NativeHead
 from models.native.search import NativeSearch
 from models.native.threads import Job
@@ -38,19 +39,21 @@ class Find:
 
     Args:
         compared: What is searched.
-        query: The user vector, shape `(dim,)`.
+        query: The user vector, shape `(dim,)`, or whose it is to become.
         deadline: Seconds until it need no longer begin; None where there is always time.
     """
 
-    def __init__(self, compared: Compared, query: Vector, deadline: float | None) -> None:
-        k, query = compared.k, floats(query)
+    def __init__(self, compared: Compared, query: Vector | Asking, deadline: float | None) -> None:
+        k, asking = compared.k, query if isinstance(query, Asking) else None
+        query = query.asked.vector if isinstance(query, Asking) else floats(query)
         if query.shape != (compared.search.dim,):  # it would be read past its end
             raise ValueError(f"the query has shape {query.shape}, the index dim {compared.search.dim}")
         self._rows, self._numbers = np.empty(k, np.int64), np.empty((N_FEATURES + 3, k), np.float32)
         self._order = self._numbers[2].view(np.int32)
         eligible = None if compared.eligible is None else np.ascontiguousarray(compared.eligible)
-        self._kept: list[object] = [compared, query, eligible]
+        self._kept: list[object] = [compared, query, asking, eligible]
         self._native = native = FFI.new("Find *")
+        native.ask = FFI.NULL if asking is None else asking.native
         native.reduced, native.query = compared.search.native, pointer(query)
         native.more, native.n_more = pointer(compared.more), len(compared.more)
         native.eligible = FFI.NULL if eligible is None else pointer(eligible)
@@ -76,6 +79,10 @@ class Find:
         """What the threads are given."""
         return Job(LIBRARY.recall_find, self._native, (self, self._kept))
 
+    def run(self) -> None:
+        """Does it in this thread."""
+        LIBRARY.recall_find(self._native)
+
     @property
     def has_begun(self) -> bool:
         """Whether a thread has taken it up."""
@@ -85,6 +92,11 @@ class Find:
     def is_late(self) -> bool:
         """Whether the deadline had passed by then, so that nothing was done."""
         return self.has_begun and self._native.n < 0
+
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether nothing turned out to be known of the user, so that nothing was searched."""
+        return self._native.ask != FFI.NULL and not self._native.ask.asked.is_known
 
     @property
     def is_skipped(self) -> bool:

@@ -22,6 +22,12 @@ typedef struct {
     Layer asked, read, found, inner, outer;
 } Hop;
 
+/* What a text's words say: rows are [loadings ; what they add to the tower's vectors]. */
+typedef struct {
+    int64_t dim, width; /* of the loadings, and of a row */
+    const float *rows, *idf;
+} Lexicon;
+
 typedef struct {
     int64_t dim, members, heads, hops, longest, text_dim, hidden;
     float decay, slope;
@@ -46,12 +52,6 @@ typedef struct {
     const float *texts, *item_meaning, *item_behaviour, *item_tower, *weights;
 } User;
 
-/* What becomes of it, to be filled. */
-typedef struct {
-    float *text_meaning, *text_tower; /* (n_texts, d0) and d2 */
-    float *zero_shot, *behaviour, *tower, *popularity, *vector;
-} Asked;
-
 /* Rows rounded to int8: row = factor * rounded. Packed to (n / PACKED_ROWS, width / 2, PACKED_ROWS, 2), both rounded up,
    zeros where there is no row or column. Products of up to 16,000 columns fit into int32. */
 typedef struct {
@@ -67,6 +67,24 @@ typedef struct {
     int64_t nearest, n_views;
     const int64_t *powers, *counted; /* (n_views,) */
 } Writers;
+
+/* What becomes of a user, to be filled. */
+typedef struct {
+    float *text_meaning, *text_tower; /* (n_texts, d0) and d2 */
+    float *zero_shot, *behaviour, *tower, *popularity, *vector;
+    int64_t *alike, n_alike; /* users who wrote alike, at most `nearest` */
+    float *alike_weights;    /* (n_views, n_alike) */
+    int is_known;            /* anything is */
+} Asked;
+
+/* A user to be asked for. */
+typedef struct {
+    const Matching *matching;
+    const Writers *writers; /* NULL: nobody wrote */
+    User user;
+    float weights[4]; /* of the parts */
+    Asked asked;
+} Ask;
 
 typedef struct {
     int64_t dim;
@@ -141,15 +159,16 @@ enum { PORTABLE, AVX512, AMX };                        /* which instructions com
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
 
-/* From a user vector to a rescored pool. */
+/* From a user to a rescored pool. */
 typedef struct {
+    Ask *ask; /* NULL: the query is there already */
     const Reduced *reduced;
     const float *more; /* vectors of the items behind those, (n_more, dim) */
     int64_t n_more;
     const float *query;
     const uint8_t *eligible; /* (items and more,), may be NULL */
     int64_t k, n_compared;
-    const Known *known;
+    Known *known;     /* who wrote alike is what asking says */
     const Head *head; /* NULL: no rescoring */
     double deadline;  /* by recall_seconds */
     int64_t *rows;    /* the pool, (k,) */
@@ -182,7 +201,8 @@ typedef struct Threads Threads;
 const char *recall_sources(void);
 int recall_has_kernel(int kernel);
 void recall_encode(Text *text);
-int recall_ask(const Matching *matching, const User *user, const float *weights, const Asked *asked);
+void recall_words(const Lexicon *lexicon, const int32_t *terms, const int32_t *counts, int64_t n, float *words);
+void recall_ask(Ask *ask);
 int64_t recall_alike(const Writers *writers, const float *texts, int64_t n_texts, int64_t stride, int64_t *users,
                      float *weights);
 int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,

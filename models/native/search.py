@@ -48,38 +48,22 @@ def native_search(reduction: Reduction | None, vectors: Matrix) -> NativeSearch 
     return None if LIBRARY is None or reduction is None else NativeSearch(reduction, vectors)
 
 
-class NativeNearest:
-    """Finds the users who wrote most alike.
+class NativeWriters:
+    """Users who wrote, as the library reads them.
 
     Args:
         rows: What each wrote, as unit rows, shape `(n, d)`.
-        nearest: So many at most.
+        nearest: So many of them count at most.
         views: In which they count: cosine ** the first number, of so many of the nearest.
+
+    Attributes:
+        native: What the library is given.
     """
 
     def __init__(self, rows: Matrix, nearest: int, views: Sequence[tuple[int, int]]) -> None:
-        self._rows, self._rounded, self._nearest = floats(rows), Rounded(rows), nearest
+        self._rows, self._rounded = floats(rows), Rounded(rows)
         self._powers, self._counted = np.array(views, np.int64).T.copy()
-        self._native = FFI.new("Writers *")
-        self._rounded.fill(self._native.texts)
-        self._native.rows, self._native.nearest, self._native.n_views = pointer(self._rows), nearest, len(views)
-        self._native.powers, self._native.counted = pointer(self._powers), pointer(self._counted)
-
-    def alike(self, texts: Matrix) -> tuple[Rows, Matrix]:
-        """Returns the rows nearest to the sum of some texts, and what each counts in each view, `(n_views, n)`.
-
-        Args:
-            texts: Shape `(t, at least d)`: the first columns count.
-        """
-        texts = floats(texts)
-        if texts.shape[1] < self._rows.shape[1]:
-            raise ValueError(f"texts have shape {texts.shape}, the rows {self._rows.shape}")
-        users, weights = np.empty(self._nearest, np.int64), np.empty(len(self._powers) * self._nearest, np.float32)
-        to = (pointer(users), pointer(weights))
-        n = LIBRARY.recall_alike(self._native, pointer(texts), *texts.shape, *to)
-        return users[:n], weights[: len(self._powers) * n].reshape(len(self._powers), n)
-
-
-def native_nearest(rows: Matrix, nearest: int, views: Sequence[tuple[int, int]]) -> NativeNearest | None:
-    """Returns what finds the users who wrote most alike, compiled; None where there is no library, or no row."""
-    return None if LIBRARY is None or not len(rows) else NativeNearest(rows, nearest, views)
+        self.native = FFI.new("Writers *")
+        self._rounded.fill(self.native.texts)
+        self.native.rows, self.native.nearest, self.native.n_views = pointer(self._rows), nearest, len(views)
+        self.native.powers, self.native.counted = pointer(self._powers), pointer(self._counted)

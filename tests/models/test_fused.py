@@ -141,7 +141,8 @@ def test_written_and_read_it_serves_the_same(tmp_path: Path, members: int) -> No
     # Served weights may be float16.
     np.testing.assert_allclose(vector_of(again, known), vector_of(model, known), atol=1e-3)
     np.testing.assert_array_equal(again.item_vectors, model.item_vectors)
-    np.testing.assert_array_equal(again.lexicon.vectors(["b a"]), model.lexicon.vectors(["b a"]))
+    # Compiled, it sums in another order.
+    np.testing.assert_allclose(again.lexicon.vectors(["b a"]), model.lexicon.vectors(["b a"]), rtol=1e-6)
 
 
 def test_what_new_items_are_worth_is_kept_and_nothing_in_artifacts_of_before(tmp_path: Path) -> None:

@@ -81,6 +81,38 @@ def test_a_job_finds_what_a_recall_does(n_texts, history, k, excluded, rescore, 
         assert_same(recaller(live=live), query(n_texts, history, k, excluded), rescore=rescore)
 
 
+def test_what_it_was_searched_with_can_be_kept() -> None:
+    """By the next request of the same user, who needn't be asked for again."""
+    asked = query(2, [])
+    job = done(recaller().job(asked, rescore=True, deadline=None))
+    expected, sought = recaller().sought(asked), job.sought
+    assert sought is not None
+    assert sought.asked is not None
+    assert expected is not None
+    assert expected.asked is not None
+    np.testing.assert_allclose(sought.vector, expected.vector, rtol=1e-5, atol=1e-6)
+    assert sought.asked.alike.users.tolist() == expected.asked.alike.users.tolist()
+    assert sought.asked.alike.weights.shape == expected.asked.alike.weights.shape
+    again = done(recaller().job(replace(asked, texts=asked.texts[:0], sought=sought), rescore=True, deadline=None))
+    assert again.sought is sought
+    one, other = again.result(), job.result()
+    assert one is not None
+    assert other is not None
+    assert one.rows.tolist() == other.rows.tolist()
+
+
+@pytest.mark.parametrize("rescore", [True, False])
+def test_a_user_who_turns_out_to_be_unknown_gets_what_nobody_gets(rescore: bool) -> None:
+    """All of the history was taken back."""
+    asked = replace(query(0, [3, 5]), weights=np.zeros(2, np.float32))
+    job = done(recaller().job(asked, rescore=rescore, deadline=None))
+    assert job.sought is None
+    found, expected = job.result(), recaller().recall(asked, rescore=rescore)
+    assert found is not None
+    assert found.fallback == expected.fallback is not None
+    assert found.rows.tolist() == expected.rows.tolist()
+
+
 @pytest.mark.parametrize("excluded", [[], [N + 1, 3]])
 def test_live_items_are_found_and_what_they_stand_over_is_not(excluded: list[int]) -> None:
     """Each is asked for by an item that is like it: itself."""
@@ -120,7 +152,8 @@ def test_what_they_cannot_do_is_no_job() -> None:
 
 def test_where_there_is_no_job_the_user_is_not_asked_about_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be again, for the search that takes its place."""
-    monkeypatch.setattr(Recaller, "sought", lambda *args: pytest.fail("asked"))
+    for how in ("sought", "_asking"):
+        monkeypatch.setattr(Recaller, how, lambda *args: pytest.fail("asked"))
     assert recaller().job(query(1, [3], 1_000), rescore=True, deadline=None) is None
 
 

@@ -3,6 +3,7 @@
 import os
 import select
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,11 +54,12 @@ def test_they_find_what_this_thread_finds() -> None:
 
 
 def test_they_wait_their_turn_where_all_cores_are_busy() -> None:
-    before = set(os.listdir("/proc/self/task"))
+    tasks = Path("/proc/self/task")
+    before = {task.name for task in tasks.iterdir()}
     threads = NativeThreads(1)
     threads.send(some()[0].job)
     collect(threads, 1)
-    (thread,) = set(os.listdir("/proc/self/task")) - before
+    (thread,) = {task.name for task in tasks.iterdir()} - before
     assert os.sched_getscheduler(int(thread)) == os.SCHED_BATCH
     threads.close()
 

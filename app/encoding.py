@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from app.in_progress import InProgress
 from app.native_jobs import NativeJobs
 from app.text_vectors import Begin, Encoded
 from models.encoder import Encoder
-from models.native.encoder import NativeEncoder
+from models.native.encoder import NativeEncoder, Read
 
 # Tokens are looked up on the event loop: of so much at most between two looks at who else wants something.
 _SHORT = 1_000  # bytes of a text
@@ -28,32 +29,39 @@ def in_threads(encode: Callable[[str], Encoded], executor: Executor) -> Begin:
     return begin
 
 
-def beginning(encoder: Encoder, executor: Executor, jobs: NativeJobs | None) -> Begin:
+def beginning(encoder: Encoder, executor: Executor, jobs: NativeJobs | None, in_progress: InProgress) -> Begin:
     """Returns what begins to encode, in whatever way takes least.
 
     Args:
         encoder: Encodes.
         executor: Python's threads.
         jobs: The library's threads; None where there is no library.
+        in_progress: Says whether a text's request is the only one, so that it may have all cores.
     """
-    long_way = in_threads(encoder.encode_user, executor)
     if jobs is None or not isinstance(encoder, NativeEncoder):
-        return long_way
+        return in_threads(encoder.encode_user, executor)
 
-    read = 0
+    def encode(read: Read) -> asyncio.Future[Encoded]:
+        encoding = encoder.encoding(read, jobs.n_threads if in_progress.is_one else 1)
+        return jobs.send(encoding, encoding.parts)
+
+    async def encode_long(text: str) -> Encoded:
+        return await encode(await asyncio.get_running_loop().run_in_executor(executor, encoder.read, text))
+
+    looked_up = 0
 
     def look_up() -> None:
-        nonlocal read
-        read = 0
+        nonlocal looked_up
+        looked_up = 0
 
     def begin(text: str) -> asyncio.Future[Encoded]:
-        nonlocal read
+        nonlocal looked_up
         size = len(text.encode("utf-8", "surrogatepass"))
-        if size > _SHORT or read + size > _A_TURN:
-            return long_way(text)
-        if read == 0:
+        if size > _SHORT or looked_up + size > _A_TURN:
+            return asyncio.ensure_future(encode_long(text))
+        if looked_up == 0:
             asyncio.get_running_loop().call_soon(look_up)
-        read += size
-        return jobs.send(encoder.encoding(text))
+        looked_up += size
+        return encode(encoder.read(text))
 
     return begin

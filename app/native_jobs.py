@@ -24,10 +24,21 @@ class NativeJobs:
         self._waiting: dict[int, tuple[Work[Any], asyncio.Future[Any]]] = {}
         self._loop.add_reader(self._threads.bell, self._land)
 
-    def send(self, work: Work[_T]) -> asyncio.Future[_T]:
-        """Returns the result to come of some work, which is done as soon as a thread is free, even if nobody waits."""
+    @property
+    def n_threads(self) -> int:
+        """How much can be done at a time."""
+        return self._threads.n
+
+    def send(self, work: Work[_T], parts: int = 1) -> asyncio.Future[_T]:
+        """Returns the result to come of some work, which is done as soon as a thread is free, even if nobody waits.
+
+        Args:
+            work: The work.
+            parts: How many threads do it at the same time; it is done when the first of them is.
+        """
         done: asyncio.Future[_T] = self._loop.create_future()
-        self._waiting[self._threads.send(work.job)] = work, done
+        for _ in range(parts):
+            self._waiting[self._threads.send(work.job)] = work, done
         return done
 
     def close(self) -> None:
@@ -40,7 +51,7 @@ class NativeJobs:
     def _land(self) -> None:
         for number in self._threads.done():
             work, done = self._waiting.pop(number)
-            if done.done():  # given up
+            if done.done():  # given up, or another thread had a part in it
                 continue
             try:
                 done.set_result(work.result())

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from app.cache import cache_key
 from app.clock import Clock
 from app.engine import Engine
+from app.in_progress import InProgress
 from app.schemas import MAX_HISTORY, MAX_TEXTS, RecallRequest
 from app.searches import Searches
 from app.text_vectors import TextVectors, TextVectorsAnswer
@@ -33,16 +34,25 @@ class RecallPipeline:
         vectors: Turns clean texts into vectors, cached.
         searches: Finds candidates in the engine.
         users: Whose profiles count.
+        in_progress: Counts the requests.
         max_sought: Users known by texts alone whose vectors are kept, as long as the engine stays.
     """
 
     def __init__(
-        self, engine: Engine, vectors: TextVectors, searches: Searches, users: UserState, *, max_sought: int
+        self,
+        engine: Engine,
+        vectors: TextVectors,
+        searches: Searches,
+        users: UserState,
+        in_progress: InProgress,
+        *,
+        max_sought: int,
     ) -> None:
         self.engine = engine
         self.vectors = vectors
         self._searches = searches
         self._users = users
+        self._in_progress = in_progress
         self._sought: LRUCache[bytes, Sought] = LRUCache(max_sought)
 
     async def recall(self, request: RecallRequest, request_id: str, *, by_itself: bool = True) -> dict[str, Any]:
@@ -58,7 +68,7 @@ class RecallPipeline:
             DeadlineExceededError: `timeout_ms` passed before candidates were found.
             OverloadedError: Too many texts wait for the encoder.
         """
-        with self._searches.expected():
+        with self._in_progress.one_more():
             return await self._answer(request, request_id, by_itself)
 
     async def aclose(self) -> None:

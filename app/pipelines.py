@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.cache import MemoryCache, RedisCache
 from app.encoding import beginning
 from app.engine import Engine
+from app.in_progress import InProgress
 from app.native_jobs import NativeJobs
 from app.pipeline import RecallPipeline
 from app.searches import Searches
@@ -48,6 +49,7 @@ class Pipelines:
         self._settings = settings
         self._threads = threads
         self._users = users
+        self._in_progress = InProgress()
         # Keys hold the vector space, so vectors of the old encoder are harmless to the new one.
         self._memory = MemoryCache(settings.cache_entries)
         self._redis: dict[int, RedisCache] = {}
@@ -79,8 +81,8 @@ class Pipelines:
 
     def _pipeline(self, engine: Engine, vectors: TextVectors) -> RecallPipeline:
         max_sought = min(_MAX_SOUGHT, self._settings.cache_entries)
-        searches = Searches(engine, self._threads.searching, self._threads.native_searching)
-        return RecallPipeline(engine, vectors, searches, self._users, max_sought=max_sought)
+        searches = Searches(engine, self._threads.searching, self._threads.native_searching, self._in_progress)
+        return RecallPipeline(engine, vectors, searches, self._users, self._in_progress, max_sought=max_sought)
 
     def _text_vectors(self, engine: Engine) -> TextVectors:
         dim = engine.artifact.manifest.encoder.dim
@@ -92,7 +94,7 @@ class Pipelines:
                 timeout_seconds=self._settings.redis_timeout_ms / 1e3,
             )
         return TextVectors(
-            beginning(engine.encoder, self._threads.encoding, self._threads.native_encoding),
+            beginning(engine.encoder, self._threads.encoding, self._threads.native_encoding, self._in_progress),
             namespace=engine.namespace,
             dim=dim,
             memory=self._memory,

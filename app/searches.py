@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.clock import Clock
 from app.engine import Engine
+from app.in_progress import InProgress
 from app.native_jobs import NativeJobs
 from models.recaller import Recalled, RecallJob, Sought, UserQuery, first, pool_size
 
@@ -32,22 +31,14 @@ class Searches:
         engine: What is searched.
         executor: Python's threads, for what `jobs` can't do and the event loop has no time for.
         jobs: The compiled library's threads; None where there is no library.
+        in_progress: Says whether a request is the only one.
     """
 
-    def __init__(self, engine: Engine, executor: Executor, jobs: NativeJobs | None) -> None:
+    def __init__(self, engine: Engine, executor: Executor, jobs: NativeJobs | None, in_progress: InProgress) -> None:
         self._engine = engine
         self._executor = executor
         self._jobs = jobs
-        self._n_expected = 0
-
-    @contextmanager
-    def expected(self) -> Iterator[None]:
-        """Counts a request for as long as it may come to a search."""
-        self._n_expected += 1
-        try:
-            yield
-        finally:
-            self._n_expected -= 1
+        self._in_progress = in_progress
 
     async def find(self, query: UserQuery, rescore: bool, clock: Clock, *, by_itself: bool) -> Found:
         """Searches, then rescores unless the deadline has passed.
@@ -81,9 +72,9 @@ class Searches:
 
     async def _is_alone(self) -> bool:
         """Whether no other request is being answered: for one alone, handing over takes longer than it saves."""
-        if self._n_expected == 1:
+        if self._in_progress.is_one:
             await asyncio.sleep(0)  # those that came at the same time begin, too
-        return self._n_expected == 1
+        return self._in_progress.is_one
 
     async def _do(
         self, job: RecallJob, jobs: NativeJobs, rescore: bool, clock: Clock, start: float, *, is_quick: bool

@@ -1,9 +1,10 @@
 /* Which instructions compute BERT. */
-#include <stddef.h>
+#include <stdlib.h>
 
+#include "bert_space.h"
 #include "native.h"
 
-typedef int Encode(const Bert *bert, const int32_t *tokens, int64_t n, float *vector);
+typedef void Encode(Text *text);
 Encode recall_encode_portable, recall_encode_avx512, recall_encode_amx;
 int recall_may_use_tiles(void);
 
@@ -26,6 +27,17 @@ int recall_has_kernel(int kernel) {
     return 1;
 }
 
+/* Bytes that encoding n tokens in so many parts takes. */
+int64_t recall_space(const Bert *bert, int64_t n, int64_t parts) {
+    return lay_out(&(Space){0}, bert, n, parts, NULL) + 64;
+}
+
+/* Nothing is done where there is no memory. What one thread needs it takes only now: it finds what was used last, which
+   is still in its cache. */
 void recall_encode(Text *text) {
-    text->is_encoded = KERNELS[text->kernel](text->bert, text->tokens, text->n, text->vector);
+    int is_alone = text->space == NULL;
+    if (is_alone) text->space = malloc(recall_space(text->bert, text->n, text->parts));
+    if (text->space == NULL) return;
+    KERNELS[text->kernel](text);
+    if (is_alone) free(text->space);
 }

@@ -1,19 +1,16 @@
 /* A text's vector by BERT in int8 (Sentence-BERT: arXiv:1908.10084). Each file that includes this one compiles it for
    some instructions, names what comes out ENCODE, and defines `multiply`. Vectors of 16 floats are clang's extension:
    whatever registers there are hold them. */
-enum { LANES = 16, TOGETHER = 4 };
+#include <sched.h>
+
+#include "bert_space.h"
+
+enum { LANES = 16, SPINS = 1000 };
 typedef float Lanes __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
 typedef int8_t Bytes __attribute__((vector_size(16), aligned(1)));
 
-/* What a layer reads, rounded by groups of neighbours: shape (n, width), and (n, groups) of the others. */
-typedef struct {
-    int8_t *values;
-    float *factors; /* value = factor * rounded */
-    int32_t *sums;  /* 128 times each group's: what the 128 in packed weights adds to an inner product */
-} Activations;
-
-/* to = layer(from); rows of values may be read up to the next multiple of 32. */
+/* to = layer(from); rows of values may be read up to the next multiple of READ_ROWS. */
 static void multiply(const PackedLayer *layer, const Activations *from, int64_t n, float *to);
 
 static inline Lanes load(const float *from) { return *(const Lanes *)from; }
@@ -97,26 +94,32 @@ static void round_group(const float *from, int64_t n, int8_t *values, float *fac
 }
 
 /* to = layer(from), from of shape (n, width) */
-static void apply(const PackedLayer *layer, const float *from, int64_t n, const Activations *spare, float *to) {
+static void apply(const PackedLayer *layer, const float *from, int64_t n, const Activations *rounded, float *to) {
     int64_t groups = layer->width / layer->group;
     for (int64_t i = 0; i < n * groups; i++)
-        round_group(from + i * layer->group, layer->group, spare->values + i * layer->group, spare->factors + i,
-                    spare->sums + i);
-    multiply(layer, spare, n, to);
+        round_group(from + i * layer->group, layer->group, rounded->values + i * layer->group, rounded->factors + i,
+                    rounded->sums + i);
+    multiply(layer, rounded, n, to);
 }
 
+/* The tokens that a part of the work is about, of n. */
+typedef struct {
+    int64_t from, to, n;
+} Tokens;
+
 /* One head of `parts` times 16 dimensions: q, k and v have rows 3 * dim apart. Four queries share what is read. */
-static inline __attribute__((always_inline)) void attend(const int parts, const float *q, int64_t dim, int64_t n,
+static inline __attribute__((always_inline)) void attend(const int parts, const float *q, int64_t dim, Tokens tokens,
                                                          float *keys, float *weights, float *to) {
+    int64_t n = tokens.n;
     const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf(parts * LANES);
     int64_t stride = 3 * dim, padded = (n + LANES - 1) / LANES * LANES;
     for (int d = 0; d < parts * LANES; d++) {
         for (int64_t j = 0; j < n; j++) keys[d * padded + j] = scale * k[j * stride + d];
         for (int64_t j = n; j < padded; j++) keys[d * padded + j] = 0;
     }
-    for (int64_t i = 0; i < n; i += TOGETHER) {
+    for (int64_t i = tokens.from; i < tokens.to; i += TOGETHER) {
         const float *asked[TOGETHER];
-        for (int r = 0; r < TOGETHER; r++) asked[r] = q + (i + r < n ? i + r : n - 1) * stride;
+        for (int r = 0; r < TOGETHER; r++) asked[r] = q + (i + r < tokens.to ? i + r : tokens.to - 1) * stride;
         for (int64_t j = 0; j < padded; j += LANES) {
             Lanes sums[TOGETHER] = {0};
             for (int d = 0; d < parts * LANES; d++)
@@ -142,19 +145,19 @@ static inline __attribute__((always_inline)) void attend(const int parts, const 
             for (int r = 0; r < TOGETHER; r++)
                 for (int part = 0; part < parts; part++)
                     found[r][part] += load(v + j * stride + part * LANES) * weights[r * padded + j];
-        for (int r = 0; r < TOGETHER && i + r < n; r++)
+        for (int r = 0; r < TOGETHER && i + r < tokens.to; r++)
             for (int part = 0; part < parts; part++)
                 store(to + (i + r) * dim + part * LANES, found[r][part] / totals[r]);
     }
 }
 
-static void attend_all(const Bert *bert, const float *attention, int64_t n, float *keys, float *weights, float *to) {
+static void attend_all(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to) {
     int64_t size = bert->dim / bert->heads;
     for (int64_t at = 0; at < bert->dim; at += size) {
         if (size == WIDE_HEAD)
-            attend(WIDE_HEAD / LANES, attention + at, bert->dim, n, keys, weights, to + at);
+            attend(WIDE_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
         else
-            attend(NARROW_HEAD / LANES, attention + at, bert->dim, n, keys, weights, to + at);
+            attend(NARROW_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
     }
 }
 
@@ -167,42 +170,72 @@ static void pool(const Bert *bert, const float *states, int64_t n, float *vector
     for (int64_t d = 0; d < bert->out_dim; d++) vector[d] /= fmaxf(sqrtf(squares), 1e-12f);
 }
 
-static void *take(char **free_from, int64_t bytes) {
-    void *taken = *free_from;
-    *free_from += (bytes + 63) / 64 * 64;
-    return taken;
+static void embed(const Bert *bert, const int32_t *tokens, Tokens some, Space *space) {
+    int64_t dim = bert->dim;
+    for (int64_t i = some.from; i < some.to; i++) {
+        float *row = space->found + i * dim;
+        for (int64_t d = 0; d < dim; d++) row[d] = bert->positions[i * dim + d] + bert->type[d];
+        add_norm(space->states + i * dim, bert->words + tokens[i] * dim, row, &bert->norm, bert->epsilon, dim);
+    }
 }
 
-/* Returns 0 where there is no memory. hidden is at least dim, dim at least out_dim; Python checks that, and the tokens. */
-int ENCODE(const Bert *bert, const int32_t *tokens, int64_t n, float *vector) {
-    int64_t dim = bert->dim, hidden = bert->hidden, padded = (n + 31) / 32 * 32, groups = padded * MAX_GROUPS;
-    char *memory = malloc((n * (5 * dim + hidden) + 2 * groups + (WIDE_HEAD + TOGETHER) * padded) * sizeof(float) +
-                          padded * hidden + 1024);
-    if (memory == NULL) return 0;
-    char *next = memory + (64 - (uintptr_t)memory % 64);
-    float *states = take(&next, n * dim * sizeof(float)), *found = take(&next, n * dim * sizeof(float));
-    float *attention = take(&next, 3 * n * dim * sizeof(float)), *inner = take(&next, n * hidden * sizeof(float));
-    float *keys = take(&next, WIDE_HEAD * padded * sizeof(float)), *weights = take(&next, TOGETHER * padded * sizeof(float));
-    Activations spare = {take(&next, padded * hidden), take(&next, groups * sizeof(float)), take(&next, groups * sizeof(int32_t))};
-
-    for (int64_t i = 0; i < n; i++) {
-        float *row = found + i * dim;
-        for (int64_t d = 0; d < dim; d++) row[d] = bert->positions[i * dim + d] + bert->type[d];
-        add_norm(states + i * dim, bert->words + tokens[i] * dim, row, &bert->norm, bert->epsilon, dim);
-    }
-    for (const Block *block = bert->blocks; block < bert->blocks + bert->n_blocks; block++) {
-        apply(&block->attention, states, n, &spare, attention);
-        attend_all(bert, attention, n, keys, weights, found);
-        apply(&block->attended, found, n, &spare, attention);
+/* A block of some tokens, from the attention of all on, and their queries, keys and values in the next one. */
+static void advance(const Bert *bert, int64_t number, Tokens some, int64_t part, Space *space) {
+    int64_t dim = bert->dim, hidden = bert->hidden, n = some.to - some.from;
+    const Block *block = bert->blocks + number - 1;
+    const Activations *whole = &space->rounded;
+    const Activations rounded = {whole->values + some.from * hidden,
+                                                           whole->factors + some.from * MAX_GROUPS,
+                                                           whole->sums + some.from * MAX_GROUPS};
+    float *states = space->states + some.from * dim, *found = space->found + some.from * dim;
+    float *inner = space->inner + some.from * hidden;
+    if (number) {
+        float *keys = space->keys + part * WIDE_HEAD * space->padded;
+        float *weights = space->weights + part * TOGETHER * space->padded;
+        attend_all(bert, space->attention[number % 2], some, keys, weights, space->found);
+        apply(&block->attended, found, n, &rounded, inner);
         for (int64_t i = 0; i < n * dim; i += dim)
-            add_norm(states + i, states + i, attention + i, &block->attended_norm, bert->epsilon, dim);
-        apply(&block->inner, states, n, &spare, inner);
+            add_norm(states + i, states + i, inner + i, &block->attended_norm, bert->epsilon, dim);
+        apply(&block->inner, states, n, &rounded, inner);
         gelu(inner, n * hidden);
-        apply(&block->outer, inner, n, &spare, found);
+        apply(&block->outer, inner, n, &rounded, found);
         for (int64_t i = 0; i < n * dim; i += dim)
             add_norm(states + i, states + i, found + i, &block->outer_norm, bert->epsilon, dim);
     }
-    pool(bert, states, n, vector);
-    free(memory);
-    return 1;
+    if (number < bert->n_blocks)
+        apply(&bert->blocks[number].attention, states, n, &rounded,
+              space->attention[(number + 1) % 2] + some.from * 3 * dim);
+}
+
+/* Waits until so much is done; not for long, unless a thread that does some of it has lost its core. */
+static void wait_for(const Text *text, int64_t done) {
+    for (int spins = 0; __atomic_load_n(&text->done, __ATOMIC_ACQUIRE) < done; spins++) {
+        if (spins > SPINS) sched_yield();
+#if defined(__x86_64__)
+        else __builtin_ia32_pause();
+#endif
+    }
+}
+
+/* Encodes, together with whoever else is called with the same text meanwhile: each takes the next part of the work. A
+   block begins when the one before is done. hidden is at least dim, dim at least out_dim; Python checks that, and the
+   tokens. */
+void ENCODE(Text *text) {
+    const Bert *bert = text->bert;
+    int64_t n = text->n, parts = text->parts, last = (bert->n_blocks + 1) * parts, work;
+    Space space;
+    lay_out(&space, bert, n, parts, (char *)(((uintptr_t)text->space + 63) / 64 * 64));
+    while ((work = __atomic_fetch_add(&text->begun, 1, __ATOMIC_RELAXED)) <= last) {
+        int64_t number = work / parts, part = work % parts;
+        Tokens some = {part * n / parts, (part + 1) * n / parts, n};
+        wait_for(text, number * parts);
+        if (work == last) {
+            pool(bert, space.states, n, text->vector);
+        } else {
+            if (number == 0) embed(bert, text->tokens, some, &space);
+            advance(bert, number, some, part, &space);
+        }
+        __atomic_fetch_add(&text->done, 1, __ATOMIC_RELEASE);
+    }
+    wait_for(text, last + 1);
 }

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from models.types import Matrix, Vector
 # Neighbours that share a factor in what a layer norm gives: there it matters. What other layers read is one group.
 _GROUP = 128
 _PIECE = 1024  # texts that wait for a thread at a time
+# Threads that encode a text together each read all weights, and one has to be woken: fewer tokens than that for each
+# take no less time.
+_PART, _MOST_PARTS = 32, 4
 
 
 class Kernel(Enum):
@@ -72,6 +75,10 @@ def suits(folder: Path) -> bool:
         return False
 
 
+Read: TypeAlias = tuple[Sequence[int], bool]
+"""A text's token ids, and whether the text was cut."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
     """A text that is being encoded.
@@ -80,11 +87,13 @@ class Encoding:
         job: What the library's threads are given.
         vector: Where the text's unit vector comes, shape `(dim,)`.
         was_cut: Whether the text was longer than the encoder reads.
+        parts: How many threads can do the job at the same time.
     """
 
     job: Job
     vector: Vector
     was_cut: bool
+    parts: int
 
     def result(self) -> tuple[Vector, bool]:
         """Returns the vector and whether the text was cut, once the job is done.
@@ -92,7 +101,7 @@ class Encoding:
         Raises:
             MemoryError: There was none for it.
         """
-        if not self.job.struct.is_encoded:
+        if not self.job.struct.done:
             raise MemoryError(f"no memory to encode {self.job.struct.n} tokens")
         return self.vector, self.was_cut
 
@@ -141,9 +150,21 @@ class NativeEncoder(Prompting):
         """Returns the unit vector of a user text, shape `(dim,)`, and whether the text was cut. Thread-safe."""
         return self._encode(self._facts.prompts.user + text)
 
-    def encoding(self, text: str) -> "Encoding":
-        """Returns the encoding of a user text as a job for the library's threads."""
-        return self._encoding(*self._tokens(self._facts.prompts.user + text))
+    def read(self, text: str) -> Read:
+        """Returns a user text as it is encoded. Thread-safe."""
+        return self._tokens(self._facts.prompts.user + text)
+
+    def encoding(self, read: Read, threads: int = 1) -> "Encoding":
+        """Returns the encoding of a user text as a job for the library's threads.
+
+        Args:
+            read: The text.
+            threads: How many have nothing else to do; a short text is one's work all the same.
+
+        Raises:
+            EncoderError: The text has no token, or more than the model can read.
+        """
+        return self._encoding(*read, threads)
 
     def _encode_many(self, texts: Sequence[str], on_done: Callable[[int], None]) -> Matrix:
         vectors = np.empty((len(texts), self._facts.dim), np.float32)
@@ -161,7 +182,7 @@ class NativeEncoder(Prompting):
         LIBRARY.recall_encode(encoding.job.struct)
         return encoding.result()
 
-    def _encoding(self, tokens: Sequence[int], was_cut: bool) -> "Encoding":
+    def _encoding(self, tokens: Sequence[int], was_cut: bool, threads: int = 1) -> "Encoding":
         if not tokens:
             raise EncoderError("the tokenizer made no token of a text; use a model whose tokenizer adds special ones")
         ids, vector = np.array(tokens, np.int32), np.empty(self._facts.dim, np.float32)
@@ -170,8 +191,14 @@ class NativeEncoder(Prompting):
                 f"the tokenizer gives {len(ids)} tokens up to number {ids.max()}, the model has {self._most[0]} and"
                 f" {self._most[1]} positions; rebuild with a tokenizer of the model"
             )
-        text = FFI.new("Text *", (self._native, pointer(ids), len(ids), pointer(vector), self._kernel, 0))
-        return Encoding(Job(LIBRARY.recall_encode, text, (self._native, self._kept, ids, vector)), vector, was_cut)
+        parts = max(1, min(threads, _MOST_PARTS, len(ids) // _PART))
+        n_bytes = 0 if parts == 1 else LIBRARY.recall_space(self._native, len(ids), parts)
+        space = np.empty(n_bytes, np.uint8)
+        where = FFI.NULL if parts == 1 else pointer(space)
+        numbers = len(ids), parts, where, pointer(vector), self._kernel, 0, 0
+        text = FFI.new("Text *", (self._native, pointer(ids), *numbers))
+        kept = self._native, self._kept, ids, vector, space
+        return Encoding(Job(LIBRARY.recall_encode, text, kept), vector, was_cut, parts)
 
     def _fill(self, files: BertFiles) -> Any:  # noqa: ANN401  # cffi's structs have no type
         """Returns the model as the library reads it."""

@@ -179,13 +179,15 @@ typedef struct {
     double search_seconds, rescore_seconds;
 } Find;
 
-/* A text that is to be encoded. */
+/* A text that is to be encoded, by one thread or by several at a time. */
 typedef struct {
     const Bert *bert;
     const int32_t *tokens;
-    int64_t n;
+    int64_t n, parts; /* each of a share of the tokens */
+    void *space;      /* recall_space bytes; NULL: of one part, which takes them itself */
     float *vector;
-    int kernel, is_encoded;
+    int kernel;
+    int64_t begun, done; /* of the work, a part of a block each */
 } Text;
 
 /* What a thread of the library's own does, once: run(what). */
@@ -200,6 +202,7 @@ typedef struct Threads Threads;
 
 const char *recall_sources(void);
 int recall_has_kernel(int kernel);
+int64_t recall_space(const Bert *bert, int64_t n, int64_t parts);
 void recall_encode(Text *text);
 void recall_words(const Lexicon *lexicon, const int32_t *terms, const int32_t *counts, int64_t n, float *words);
 void recall_ask(Ask *ask);

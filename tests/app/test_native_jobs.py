@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from app import native_jobs as module
 from app.encoding import beginning
 from app.engine import Engine
 from app.factory import create_app
+from app.in_progress import InProgress
 from app.native_jobs import NativeJobs, native_jobs
 from app.settings import ServiceSettings
 from models.encoder import EncoderFacts, Prompts
@@ -91,6 +93,14 @@ async def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatc
 # Texts
 
 
+def noted(jobs: NativeJobs, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, int]]:
+    """Notes what is sent, and for how many threads."""
+    sent: list[tuple[object, int]] = []
+    plain = jobs.send
+    monkeypatch.setattr(jobs, "send", lambda task, parts: (sent.append((task, parts)), plain(task, parts))[1])
+    return sent
+
+
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> NativeEncoder:
     folder = tmp_path_factory.mktemp("native") / "model"
@@ -111,7 +121,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> NativeEncoder:
 async def test_the_librarys_threads_encode_as_the_encoder_does(native: NativeEncoder, encoding_threads) -> None:
     texts = ["warm tea", "light boots for walks in mountains", "a " * 500, "b" * 3_000]
     with native_jobs(2) as jobs:
-        begin = beginning(native, encoding_threads, jobs)
+        begin = beginning(native, encoding_threads, jobs, InProgress())
         found = await asyncio.wait_for(asyncio.gather(*map(begin, texts)), LONG)
     for text, (vector, was_cut) in zip(texts, found, strict=True):
         expected, expected_cut = native.encode_user(text)
@@ -120,37 +130,69 @@ async def test_the_librarys_threads_encode_as_the_encoder_does(native: NativeEnc
     assert [was_cut for _, was_cut in found] == [False, False, True, False]
 
 
-async def test_only_short_texts_of_a_compiled_encoder_go_there(native, encoding_threads, monkeypatch) -> None:
-    sent = []
+async def test_only_a_compiled_encoders_texts_go_there(native, encoding_threads, monkeypatch) -> None:
+    alone = InProgress()
     with native_jobs(1) as jobs:
         assert jobs is not None
-        monkeypatch.setattr(jobs, "send", lambda task: sent.append(task) or asyncio.get_running_loop().create_future())
-        beginning(native, encoding_threads, jobs)("tea")
+        sent = noted(jobs, monkeypatch)
+        await beginning(native, encoding_threads, jobs, alone)("tea")
         assert len(sent) == 1
-        await beginning(native, encoding_threads, jobs)("tea " * 1_000)
-        await beginning(FakeEncoder(), encoding_threads, jobs)("tea")
-        await beginning(native, encoding_threads, None)("tea")
+        await beginning(FakeEncoder(), encoding_threads, jobs, alone)("tea")
+        await beginning(native, encoding_threads, None, alone)("tea")
         assert len(sent) == 1
 
 
 async def test_only_so_many_are_looked_up_in_one_turn_of_the_loop(native, encoding_threads, monkeypatch) -> None:
-    """A batch of thousands would hold up whoever else wants something."""
-    sent = []
+    """A batch of thousands would hold up whoever else wants something; Python's threads look up the others."""
     with native_jobs(1) as jobs:
         assert jobs is not None
-        monkeypatch.setattr(jobs, "send", lambda task: sent.append(task) or asyncio.get_running_loop().create_future())
-        begin = beginning(native, encoding_threads, jobs)
-        others = [begin("x" * 1_000) for _ in range(20)][8:]
+        sent = noted(jobs, monkeypatch)
+        begin = beginning(native, encoding_threads, jobs, InProgress())
+        some = [begin("x" * 1_000) for _ in range(20)]
         assert len(sent) == 8
-        await asyncio.gather(*others)
-        begin("tea")
-        assert len(sent) == 9
+        await asyncio.gather(*some)
+        assert len(sent) == 20
+        last = begin("tea")
+        assert len(sent) == 21
+        long = begin("tea " * 1_000)
+        assert len(sent) == 21
+        assert (await long)[1]
+        await last
+
+
+@pytest.mark.parametrize("n_others", [0, 1])
+async def test_a_text_whose_request_is_the_only_one_has_all_threads(native, encoding_threads, monkeypatch, n_others):
+    text, in_progress = "light boots for walks in mountains " * 12, InProgress()
+    with native_jobs(2) as jobs, ExitStack() as requests:
+        assert jobs is not None
+        sent = noted(jobs, monkeypatch)
+        for _ in range(1 + n_others):
+            requests.enter_context(in_progress.one_more())
+        begin = beginning(native, encoding_threads, jobs, in_progress)
+        for found in [await begin(text), await begin(text * 10)]:
+            assert found[0].tobytes() == native.encode_user(text)[0].tobytes()
+        assert [parts for _, parts in sent] == [1 if n_others else 2] * 2
 
 
 async def test_a_text_without_a_token_is_an_error_for_its_caller(native, encoding_threads, monkeypatch) -> None:
     monkeypatch.setattr(native, "_tokens", lambda text: ([], False))
-    with native_jobs(1) as jobs, pytest.raises(EncoderError, match="no token"):
-        await beginning(native, encoding_threads, jobs)("tea")
+    with native_jobs(1) as jobs:
+        begin = beginning(native, encoding_threads, jobs, InProgress())
+        with pytest.raises(EncoderError, match="no token"):
+            await begin("tea")
+        with pytest.raises(EncoderError, match="no token"):
+            await begin("tea " * 1_000)
+
+
+async def test_work_in_parts_has_one_result(native) -> None:
+    read = native.read("light boots for walks in mountains " * 12)
+    with native_jobs(2) as jobs:
+        assert jobs is not None
+        several = [native.encoding(read, 2) for _ in range(50)]
+        found = await asyncio.wait_for(asyncio.gather(*(jobs.send(one, one.parts) for one in several)), LONG)
+        assert {vector.tobytes() for vector, _ in found} == {
+            native.encode_user("light boots for walks in mountains " * 12)[0].tobytes()
+        }
 
 
 # Requests
@@ -192,7 +234,7 @@ async def test_whatever_is_asked_for_the_answer_is_the_same(large, monkeypatch, 
     async with running(app) as client:
         alone = core(await ask(client, **asked))
         sent = counting(app, monkeypatch)
-        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)  # as if there were another
+        monkeypatch.setattr(app.state.swapper.pipeline._in_progress, "_n", 1)  # as if there were another
         assert core(await ask(client, **asked)) == alone
         assert len(sent) == 1
 
@@ -202,7 +244,7 @@ async def test_time_that_is_up_before_a_thread_begins_is_a_504(large, monkeypatc
     """Whether it still waits for one then, or has just met one."""
     app = create_app(ServiceSettings(threads=1), engine=large)
     async with running(app) as client:
-        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)
+        monkeypatch.setattr(app.state.swapper.pipeline._in_progress, "_n", 1)
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if is_late:
             waiting.set_result(None)
@@ -214,7 +256,7 @@ async def test_time_that_is_up_before_a_thread_begins_is_a_504(large, monkeypatc
 async def test_long_histories_and_batches_stay_off_the_event_loop(large, monkeypatch) -> None:
     app = create_app(ServiceSettings(threads=2), engine=large)
     async with running(app) as client:
-        monkeypatch.setattr(app.state.swapper.pipeline._searches, "_n_expected", 1)
+        monkeypatch.setattr(app.state.swapper.pipeline._in_progress, "_n", 1)
         sent = counting(app, monkeypatch)
         await ask(client, history=[f"i{row}" for row in range(200)], k=10)
         batch = await client.post("/recall/batch", json={"requests": [{"history": ["i3"], "k": 10}] * 3})

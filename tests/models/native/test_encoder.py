@@ -17,7 +17,10 @@ from models.errors import EncoderError
 from models.native import encoder
 from models.native.bert_files import BertFiles
 from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here, suits
+from models.native.library import LIBRARY
+from models.native.threads import NativeThreads
 from models.types import Matrix
+from tests.models.native.test_threads import collect
 from tests.tiny_model import MAX_POSITIONS, WORDS, write_tiny_model
 
 MODELS = {
@@ -94,6 +97,36 @@ def test_instructions_differ_in_the_last_digits_alone(folder_of, kernel: Kernel)
         for one in (kernel, Kernel.PORTABLE)
     )
     assert cosines(found, expected).min() > 0.9998
+
+
+@pytest.mark.parametrize("name", ["mean", "first"])
+@pytest.mark.parametrize("kernel", kernels())
+@pytest.mark.parametrize("threads", [1, 4])
+def test_however_many_encode_a_text_the_vector_is_the_same(folder_of, monkeypatch, name, kernel, threads) -> None:
+    """To the last digit, whether they come at the same time, one after another or when all is done."""
+    monkeypatch.setattr(encoder, "_PART", 1)
+    own = NativeEncoder(folder_of(name), facts(64), 1, kernel)
+    texts = [own.read(text_of(n)) for n in range(MAX_POSITIONS - 1)]
+    parts = [own.encoding(text, wanted) for text in texts for wanted in (2, 3, 9)]
+    pool = NativeThreads(threads)
+    for one in parts:
+        for _ in range(one.parts):
+            pool.send(one.job)
+    collect(pool, sum(one.parts for one in parts))
+    pool.close()
+    assert max(one.parts for one in parts) == 4
+    for one, text in zip(parts, [text for text in texts for _ in range(3)], strict=True):
+        alone = own.encoding(text)
+        LIBRARY.recall_encode(alone.job.struct)
+        assert one.result()[0].tobytes() == alone.result()[0].tobytes()
+
+
+def test_short_texts_are_one_threads_work(folder_of) -> None:
+    own = NativeEncoder(folder_of("mean"), facts(64), 1, Kernel.PORTABLE)
+    longest = own.read(text_of(MAX_POSITIONS))
+    assert own.encoding(longest, 8).parts == MAX_POSITIONS // encoder._PART > 1
+    assert own.encoding(longest).parts == 1
+    assert own.encoding(own.read("warm tea"), 8).parts == 1
 
 
 def test_the_first_dimensions_alone_are_a_unit_vector_too(folder_of) -> None:

@@ -97,7 +97,21 @@ class ItemIndex:
         n_eligible = len(self) if eligible is None else int(eligible.sum())
         if self._native is None or n_compared(k) > _REFINE_BELOW_SHARE * n_eligible:
             return None
-        return Compared(self._native, self.vectors[:0], k, n_compared(k), eligible)
+        return Compared(self._native, k, n_compared(k), eligible)
+
+    def compared_beside(self, k: int, eligible: Mask | None) -> Compared | None:
+        """Returns the same where others are searched, too: however few there are; None where there is nothing."""
+        n_eligible = len(self) if eligible is None else int(eligible.sum())
+        if self._native is None or not n_eligible:
+            return None
+        return Compared(self._native, min(k, n_eligible), min(n_compared(k), n_eligible), eligible)
+
+    def like(self, vectors: Matrix) -> "ItemIndex":
+        """Returns an index over other vectors, shape `(m, dim)`: exact, or reduced on the same axes."""
+        if self._reduction is None:
+            return build_index(vectors, "flat", params={})
+        axes = self._reduction.axes
+        return ItemIndex(None, "reduced", vectors, Reduction(axes, vectors @ axes.T))
 
     def search_exact(self, query: Vector, k: int) -> tuple[Rows, Vector]:
         """Returns what `search` would, from all item vectors: the oracle for `ann_recall`."""

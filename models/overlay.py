@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from models.artifact import Artifact, ItemFields
-from models.item_index import ItemIndex, build_index
+from models.item_index import ItemIndex
 from models.learnt import Learnt
 from models.native.find import Compared
 from models.recaller import Recaller
@@ -98,7 +98,7 @@ class _Index(ItemIndex):
     """The index with live items searched exactly beside it."""
 
     def __init__(self, base: ItemIndex, vectors: Matrix, dead: Rows) -> None:
-        self._base, self._live = base, build_index(vectors, "flat", params={})
+        self._base, self._live = base, base.like(vectors)
         self._alive: Mask | None = None
         if len(dead):
             self._alive = np.ones(len(base), np.bool_)
@@ -127,11 +127,7 @@ class _Index(ItemIndex):
     def compared(self, k: int, eligible: Mask | None) -> Compared | None:
         below, live = self._of_each(eligible)
         compared = self._base.compared(k, below)
-        if compared is None:
-            return None
-        if below is not None:
-            below = np.concatenate([below, np.ones(len(self._live), np.bool_) if live is None else live])
-        return replace(compared, more=self._live.vectors, eligible=below)
+        return None if compared is None else replace(compared, more=self._live.compared_beside(k, live))
 
     def _of_each(self, eligible: Mask | None) -> tuple[Mask | None, Mask | None]:
         """Returns which catalogue rows and which live items may be returned; None means all."""

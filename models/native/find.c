@@ -1,10 +1,10 @@
 /* A request from what is known of the user on, in one call. */
 #define _DEFAULT_SOURCE /* clock_gettime */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "native.h"
-#include "vectors.h"
 
 /* Of a clock that never goes back. */
 double recall_seconds(void) {
@@ -13,25 +13,20 @@ double recall_seconds(void) {
     return now.tv_sec + 1e-9 * now.tv_nsec;
 }
 
-/* The n found and the items behind, of which the k best stay, equal ones by row; how many. */
+/* Merges the n found with those of the items behind them, falling scores, equal ones by row; how many there are. */
 static int64_t with_more(const Find *find, int64_t n) {
-    int64_t dim = find->reduced->dim, n_items = find->reduced->items.n, most = n + find->n_more;
-    int64_t *rows = malloc(most * sizeof *rows);
-    float *scores = malloc(most * sizeof *scores);
+    int64_t k = find->items.k, behind = find->items.reduced->items.n, n_more, at = 0, more_at = 0, found = 0;
+    int64_t *rows = malloc((k + find->more.k) * sizeof *rows), *more_rows = rows + k;
+    float *scores = malloc((k + find->more.k) * sizeof *scores), *more_scores = scores + k;
+    n_more = recall_search(&find->more, find->query, more_rows, more_scores);
     memcpy(rows, find->rows, n * sizeof *rows), memcpy(scores, find->scores, n * sizeof *scores);
-    Range ranges[MAX_RANGES];
-    int64_t n_ranges = ranges_of(find->query, dim, ranges);
-    for (int64_t i = 0; i < find->n_more; i++) {
-        if (find->eligible && !find->eligible[n_items + i]) continue;
-        rows[n] = n_items + i, scores[n++] = dot_of_ranges(find->more + i * dim, find->query, ranges, n_ranges);
+    for (; found < k && (at < n || more_at < n_more); found++) {
+        int is_more = at == n || (more_at < n_more && more_scores[more_at] > scores[at]);
+        find->rows[found] = is_more ? behind + more_rows[more_at] : rows[at];
+        find->scores[found] = is_more ? more_scores[more_at++] : scores[at++];
     }
-    int32_t *order = malloc(2 * n * sizeof *order);
-    uint32_t *keys = malloc(n * sizeof *keys);
-    order_falling(scores, n, order, keys, order + n);
-    if (n > find->k) n = find->k;
-    for (int64_t i = 0; i < n; i++) find->rows[i] = rows[order[i]], find->scores[i] = scores[order[i]];
-    free(rows), free(scores), free(order), free(keys);
-    return n;
+    free(rows), free(scores);
+    return found;
 }
 
 /* Asks for the user, searches, then rescores unless the deadline has passed. */
@@ -45,9 +40,8 @@ void recall_find(Find *find) {
         if (!find->ask->asked.is_known) return;
         if (find->known) find->known->n_alike = find->ask->asked.n_alike;
     }
-    int64_t n = recall_search(find->reduced, find->query, find->k, find->n_compared, find->eligible, find->rows,
-                              find->scores);
-    if (n && find->n_more) n = with_more(find, n);
+    int64_t n = recall_search(&find->items, find->query, find->rows, find->scores);
+    if (n && find->more.reduced) n = with_more(find, n);
     find->n = n;
     double middle = recall_seconds();
     find->search_seconds = middle - start;

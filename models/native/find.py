@@ -1,6 +1,7 @@
 """From what is known of a user to a rescored pool as one job for the library's threads."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +22,24 @@ class Compared:
 
     Attributes:
         search: Over a reduced index.
-        more: Vectors of items behind its own, shape `(m, dim)`.
         k: How many are wanted.
         n_compared: How many of the reduced ones are compared by their whole vectors.
-        eligible: Which may be returned, shape `(n_items + m,)`; None means all.
+        eligible: Which may be returned, shape `(n_items,)`; None means all.
+        more: Items whose rows are behind those.
     """
 
     search: NativeSearch
-    more: Matrix
     k: int
     n_compared: int
     eligible: Mask | None
+    more: "Compared | None" = None
+
+    def fill(self, struct: Any) -> object:  # noqa: ANN401  # cffi's structs have no type
+        """Points a struct of the library at it; returns what has to be kept beside it."""
+        eligible = None if self.eligible is None else np.ascontiguousarray(self.eligible)
+        struct.reduced, struct.k, struct.n_compared = self.search.native, self.k, self.n_compared
+        struct.eligible = FFI.NULL if eligible is None else pointer(eligible)
+        return self, eligible
 
 
 class Find:
@@ -50,14 +58,13 @@ class Find:
             raise ValueError(f"the query has shape {query.shape}, the index dim {compared.search.dim}")
         self._rows, self._numbers = np.empty(k, np.int64), np.empty((N_FEATURES + 3, k), np.float32)
         self._order = self._numbers[2].view(np.int32)
-        eligible = None if compared.eligible is None else np.ascontiguousarray(compared.eligible)
-        self._kept: list[object] = [compared, query, asking, eligible]
+        self._kept: list[object] = [query, asking]
         self._native = native = FFI.new("Find *")
         native.ask = FFI.NULL if asking is None else asking.native
-        native.reduced, native.query = compared.search.native, pointer(query)
-        native.more, native.n_more = pointer(compared.more), len(compared.more)
-        native.eligible = FFI.NULL if eligible is None else pointer(eligible)
-        native.k, native.n_compared, native.n = k, compared.n_compared, -1
+        native.query, native.n = pointer(query), -1
+        self._kept.append(compared.fill(native.items))
+        if compared.more is not None:
+            self._kept.append(compared.more.fill(native.more))
         native.deadline = np.inf if deadline is None else LIBRARY.recall_seconds() + deadline
         native.rows, native.scores, native.relation = pointer(self._rows), *map(pointer, self._numbers[:2])
         native.order, native.features = pointer(self._order), pointer(self._numbers[3:])

@@ -159,19 +159,22 @@ enum { PORTABLE, AVX512, AMX };                        /* which instructions com
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
 
+/* A search: the k best of the n_compared that are best on a few axes. k <= n_compared <= eligible items. */
+typedef struct {
+    const Reduced *reduced;
+    const uint8_t *eligible; /* (items,), may be NULL */
+    int64_t k, n_compared;
+} Compared;
+
 /* From a user to a rescored pool. */
 typedef struct {
     Ask *ask; /* NULL: the query is there already */
-    const Reduced *reduced;
-    const float *more; /* vectors of the items behind those, (n_more, dim) */
-    int64_t n_more;
     const float *query;
-    const uint8_t *eligible; /* (items and more,), may be NULL */
-    int64_t k, n_compared;
+    Compared items, more; /* more: whose rows are behind the items'; `reduced` is NULL where there are none */
     Known *known;     /* who wrote alike is what asking says */
     const Head *head; /* NULL: no rescoring */
     double deadline;  /* by recall_seconds */
-    int64_t *rows;    /* the pool, (k,) */
+    int64_t *rows;    /* the pool, (items.k,) */
     float *scores, *features, *relation;
     int32_t *order;
     int64_t n; /* found; -1 before it has begun, and where the deadline had passed then */
@@ -208,8 +211,7 @@ void recall_words(const Lexicon *lexicon, const int32_t *terms, const int32_t *c
 void recall_ask(Ask *ask);
 int64_t recall_alike(const Writers *writers, const float *texts, int64_t n_texts, int64_t stride, int64_t *users,
                      float *weights);
-int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,
-                      const uint8_t *eligible, int64_t *rows, float *scores);
+int64_t recall_search(const Compared *compared, const float *query, int64_t *rows, float *scores);
 void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);
 void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
 void recall_find(Find *find);

@@ -106,12 +106,10 @@ int64_t recall_alike(const Writers *writers, const float *texts, int64_t n_texts
     return n;
 }
 
-/* The k items of the largest inner products, among the n_compared that are best on a few axes: falling scores, equal
-   ones by row; how many, 0 where the query holds what is no number.
-
-   `eligible` may be NULL. k <= n_compared <= eligible items. */
-int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int64_t n_compared,
-                      const uint8_t *eligible, int64_t *rows, float *scores) {
+/* The items of the largest inner products among those compared, falling scores, equal ones by row; how many, 0 where the
+   query holds what is no number. */
+int64_t recall_search(const Compared *compared, const float *query, int64_t *rows, float *scores) {
+    const Reduced *reduced = compared->reduced;
     int64_t dim = reduced->dim, rank = reduced->items.width;
     float turned[rank];
     Range ranges[MAX_RANGES];
@@ -124,14 +122,14 @@ int64_t recall_search(const Reduced *reduced, const float *query, int64_t k, int
     }
     if (!(dot(turned, turned, rank) < INFINITY)) return 0;
     int32_t *places = malloc(reduced->items.n * sizeof *places);
-    int64_t found = choose(&reduced->items, turned, n_compared, eligible, places);
+    int64_t found = choose(&reduced->items, turned, compared->n_compared, compared->eligible, places);
     float *exact = malloc(found * sizeof *exact);
     for (int64_t i = 0; i < found; i++) {
         const float *next = reduced->vectors + places[i + 1 < found ? i + 1 : i] * dim;
         for (int64_t j = 0; j < n_ranges; j++) ask_for(next + ranges[j].start, ranges[j].size);
         exact[i] = dot_of_ranges(reduced->vectors + places[i] * dim, query, ranges, n_ranges);
     }
-    found = best(places, exact, found, k, rows, scores);
+    found = best(places, exact, found, compared->k, rows, scores);
     free(places), free(exact);
     return found;
 }

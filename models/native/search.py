@@ -38,8 +38,8 @@ class NativeSearch:
             raise ValueError(f"the query has shape {query.shape}, the index dim {self.dim}")
         query, rows, scores = floats(query), np.empty(k, np.int64), np.empty(k, np.float32)
         mask = FFI.NULL if eligible is None else pointer(np.ascontiguousarray(eligible))
-        to = (pointer(rows), pointer(scores))
-        found = LIBRARY.recall_search(self.native, pointer(query), k, n_compared, mask, *to)
+        compared = FFI.new("Compared *", (self.native, mask, k, n_compared))
+        found = LIBRARY.recall_search(compared, pointer(query), pointer(rows), pointer(scores))
         return rows[:found], scores[:found]
 
 

@@ -125,6 +125,27 @@ def test_live_items_are_found_and_what_they_stand_over_is_not(excluded: list[int
         assert_same(recaller(live=True), one, rescore=True)
 
 
+@pytest.mark.parametrize("n_live", [1, 40, 3_000])
+def test_among_many_live_items_the_best_of_all_are_found(n_live: int) -> None:
+    """As scanning all finds them, on as many axes as there are dimensions."""
+    live = [LiveItem(f"new{n}", "a b", {}, random(100 + n, DIM), n if n < 20 else None) for n in range(n_live)]
+    whole = build_index(many().item_vectors, "reduced", params={"rank": many().item_vectors.shape[1]})
+    exact = replace(many(), index=whole)
+    over, other = lay_over(exact, Recaller(exact), live, changed={}, deleted=[25])
+    vectors = np.vstack(over.learnt.item_vectors.stacked)
+    for seed in range(5):
+        asked = query(0, [100 + seed, N + seed % n_live], 60)
+        job = done(other.job(asked, rescore=False, deadline=None))
+        scores = vectors @ job.sought.vector
+        scores[[*range(min(n_live, 20)), 25]] = -np.inf
+        best = np.argsort(-scores, kind="stable")[: len(job.find.pool[0])]
+        rows, found = job.find.pool
+        assert len(rows) == 60
+        assert rows.tolist() == best.tolist()
+        np.testing.assert_allclose(found, scores[rows], rtol=1e-4, atol=1e-4)
+        assert (np.diff(found) <= 0).all()
+
+
 def test_where_the_head_does_not_act_the_pool_is_the_answer() -> None:
     only_texts = FeatureHead(head().tensors, ("text",))
     other = Recaller(replace(many(), head=only_texts))
@@ -169,7 +190,7 @@ def test_what_comes_too_late_does_nothing() -> None:
 def test_time_that_is_up_after_the_search_skips_the_head() -> None:
     """Of a search that takes a millisecond and more; whoever is interrupted before it tries again."""
     vectors = random(3, 60_000, 64)
-    compared = Compared(NativeSearch(reduce(vectors[:2_000], 32), vectors[:2_000]), vectors[2_000:], 100, 500, None)
+    compared = Compared(NativeSearch(reduce(vectors, 32), vectors), 100, 30_000, None)
     asked = many().learnt.matching.ask(user(1, [3]))
     assert asked is not None
     for _ in range(20):

@@ -1,4 +1,5 @@
-/* BERT by AMX's tiles of int8: Intel since Sapphire Rapids. Linux hands out the tiles on request. */
+/* BERT by AMX's tiles, of int8 in layers and of bfloat16 in attention: Intel since Sapphire Rapids. Linux hands out the
+   tiles on request. */
 #define _DEFAULT_SOURCE /* syscall */
 #include "native.h"
 
@@ -16,13 +17,18 @@ int recall_may_use_tiles(void) {
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8,amx-bf16,avx512bf16"))), apply_to = function)
 #define ENCODE recall_encode_amx
 #include "bert_body.h"
 
 enum { PAGE = 4096, SIDE = 16, DEPTH = 64 }; /* a tile of the result is 16 by 16, made 64 inner products' steps at a time */
 _Static_assert(BERT_STEP % DEPTH == 0 && BERT_STEP % (2 * SIDE) == 0, "layers come in whole tiles");
 typedef int32_t Tile[SIDE][SIDE];
+
+/* Attention's tiles: what is read has 16 rows of PAIRS pairs of bfloat16; a product's right side has a row a pair. */
+enum { PAIRS = 16, STEP = 2 * PAIRS };
+typedef uint32_t Pairs[SIDE][PAIRS];
+_Static_assert(QUERIES == SIDE && NARROW_HEAD == STEP && WIDE_HEAD == 2 * STEP && READ_ROWS == STEP, "as tiles are cut");
 
 static void make_tiles(void) {
     struct {
@@ -88,6 +94,115 @@ static void multiply(const PackedLayer *layer, const Activations *from, int64_t 
                 for (int c = 0; c < 2; c++)
                     store(to + i * layer->height + column + c * SIDE, totals[c] * factors[c] + bias[c]);
             }
+        }
+    }
+    _tile_release();
+}
+static inline __m512i two_rows(const float *a, const float *b) { /* pairs of one of each */
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(a)));
+    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(b)));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+static inline __m512i neighbours(const float *row) { /* pairs of 32 numbers in a row */
+    return (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(row + LANES), _mm512_loadu_ps(row));
+}
+
+/* Of each 16 keys, as a product's right side: `steps` tiles, zeros where there is no key. */
+static void lay_keys(const float *k, int64_t stride, int64_t n, int64_t padded, int steps, Pairs *keys) {
+    for (int64_t j = 0; j < padded; j++)
+        for (int step = 0; step < steps; step++) {
+            uint32_t pairs[PAIRS] = {0};
+            if (j < n) _mm512_storeu_si512(pairs, neighbours(k + j * stride + step * STEP));
+            for (int pair = 0; pair < PAIRS; pair++) keys[j / SIDE * steps + step][pair][j % SIDE] = pairs[pair];
+        }
+}
+
+/* Of each 32 values, likewise: `columns` tiles of 16 dimensions. */
+static void lay_values(const float *v, int64_t stride, int64_t n, int64_t padded, int columns, Pairs *values) {
+    static const float none[LANES];
+    for (int64_t j = 0; j < padded; j += 2)
+        for (int column = 0; column < columns; column++) {
+            const float *first = v + j * stride + column * LANES;
+            __m512i pairs = two_rows(j < n ? first : none, j + 1 < n ? first + stride : none);
+            _mm512_storeu_si512(values[j / STEP * columns + column][j % STEP / 2], pairs);
+        }
+}
+
+/* 2^x for x <= 0, as exact as bfloat16 can tell. */
+static inline __m512 power(__m512 x) {
+    __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), rest = _mm512_sub_ps(x, whole);
+    __m512 sum = _mm512_fmadd_ps(_mm512_set1_ps(.0558f), rest, _mm512_set1_ps(.2402f));
+    sum = _mm512_fmadd_ps(sum, rest, _mm512_set1_ps(.6931f));
+    return _mm512_scalef_ps(_mm512_fmadd_ps(sum, rest, _mm512_set1_ps(1)), whole);
+}
+
+/* weights = e^(scale * (score - the row's largest)) in bfloat16, over the scores themselves; totals = their sums. */
+static void weigh(float *scores, int64_t rows, int64_t n, int64_t padded, float scale, float *totals) {
+    scale *= 1.44269504f;
+    for (int r = 0; r < rows; r++) {
+        float *row = scores + r * padded;
+        for (int64_t j = n; j % LANES; j++) row[j] = -1e30f; /* no infinity: less itself it is no number */
+        Lanes top = load(row), total = all(0);
+        for (int64_t j = LANES; j < n; j += LANES) top = larger(top, load(row + j));
+        Lanes most = all(largest_of(top));
+        for (int64_t j = 0; j < padded; j += STEP) {
+            Lanes first = power((load(row + j) - most) * scale), second = all(0);
+            if (j + LANES < n) second = power((load(row + j + LANES) - most) * scale);
+            total += first + second;
+            _mm512_storeu_si512((char *)row + 2 * j, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+        }
+        totals[r] = sum_of(total);
+    }
+}
+
+static void attend(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to) {
+    int64_t dim = bert->dim, size = dim / bert->heads, stride = 3 * dim, n = tokens.n;
+    int64_t padded = (n + STEP - 1) / STEP * STEP;
+    int steps = size / STEP, columns = size / SIDE;
+    Pairs *laid_keys = (Pairs *)keys, *laid_values = laid_keys + padded / SIDE * steps;
+    make_tiles();
+    for (int64_t head = 0; head < dim; head += size) {
+        lay_keys(attention + dim + head, stride, n, padded, steps, laid_keys);
+        lay_values(attention + 2 * dim + head, stride, n, padded, columns, laid_values);
+        for (int64_t i = tokens.from; i < tokens.to; i += QUERIES) {
+            int64_t rows = tokens.to - i < QUERIES ? tokens.to - i : QUERIES;
+            Pairs asked[WIDE_HEAD / STEP] __attribute__((aligned(64)));
+            float found[WIDE_HEAD / SIDE][SIDE][SIDE] __attribute__((aligned(64))), totals[QUERIES];
+            for (int64_t r = 0; r < QUERIES; r++)
+                for (int step = 0; step < steps; step++)
+                    _mm512_store_si512(asked[step][r], neighbours(attention + (i + (r < rows ? r : rows - 1)) * stride +
+                                                                  head + step * STEP));
+            _tile_loadd(4, asked[0], DEPTH);
+            if (steps == 2) _tile_loadd(5, asked[1], DEPTH);
+            for (int64_t j = 0; j < padded; j += 2 * SIDE) {
+                Pairs *block = laid_keys + j / SIDE * steps;
+                _tile_zero(0), _tile_zero(1);
+                _tile_loadd(6, block[0], DEPTH), _tile_loadd(7, block[steps], DEPTH);
+                _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7);
+                if (steps == 2) {
+                    _tile_loadd(6, block[1], DEPTH), _tile_loadd(7, block[3], DEPTH);
+                    _tile_dpbf16ps(0, 5, 6), _tile_dpbf16ps(1, 5, 7);
+                }
+                _tile_stored(0, weights + j, padded * sizeof(float));
+                _tile_stored(1, weights + j + SIDE, padded * sizeof(float));
+            }
+            weigh(weights, rows, n, padded, 1 / sqrtf(size), totals);
+            _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
+            for (int64_t j = 0; j < padded; j += STEP) {
+                Pairs *block = laid_values + j / STEP * columns;
+                _tile_loadd(4, (char *)weights + 2 * j, padded * sizeof(float));
+                _tile_loadd(6, block[0], DEPTH), _tile_loadd(7, block[1], DEPTH);
+                _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7);
+                if (columns == 2) continue;
+                _tile_loadd(6, block[2], DEPTH), _tile_loadd(7, block[3], DEPTH);
+                _tile_dpbf16ps(2, 4, 6), _tile_dpbf16ps(3, 4, 7);
+            }
+            _tile_stored(0, found[0], DEPTH), _tile_stored(1, found[1], DEPTH);
+            if (columns == 4) _tile_stored(2, found[2], DEPTH), _tile_stored(3, found[3], DEPTH);
+            for (int64_t r = 0; r < rows; r++)
+                for (int column = 0; column < columns; column++)
+                    store(to + (i + r) * dim + head + column * SIDE, load(found[column][r]) / totals[r]);
         }
     }
     _tile_release();

@@ -10,6 +10,7 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
 #define ENCODE recall_encode_avx512
 #include "bert_body.h"
+#include "bert_attention.h"
 
 enum { ROWS = 6, COLUMNS = 4 }; /* of the result, and 16 to a column: with what they are made of they fill the registers */
 _Static_assert(BERT_STEP % (16 * COLUMNS) == 0, "a layer's rows come in whole tiles");

@@ -1,5 +1,5 @@
 /* A text's vector by BERT in int8 (Sentence-BERT: arXiv:1908.10084). Each file that includes this one compiles it for
-   some instructions, names what comes out ENCODE, and defines `multiply`. Vectors of 16 floats are clang's extension:
+   some instructions, names what comes out ENCODE, and defines `multiply` and `attend`. Vectors of 16 floats are clang's extension:
    whatever registers there are hold them. */
 #include <sched.h>
 
@@ -107,59 +107,9 @@ typedef struct {
     int64_t from, to, n;
 } Tokens;
 
-/* One head of `parts` times 16 dimensions: q, k and v have rows 3 * dim apart. Four queries share what is read. */
-static inline __attribute__((always_inline)) void attend(const int parts, const float *q, int64_t dim, Tokens tokens,
-                                                         float *keys, float *weights, float *to) {
-    int64_t n = tokens.n;
-    const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf(parts * LANES);
-    int64_t stride = 3 * dim, padded = (n + LANES - 1) / LANES * LANES;
-    for (int d = 0; d < parts * LANES; d++) {
-        for (int64_t j = 0; j < n; j++) keys[d * padded + j] = scale * k[j * stride + d];
-        for (int64_t j = n; j < padded; j++) keys[d * padded + j] = 0;
-    }
-    for (int64_t i = tokens.from; i < tokens.to; i += TOGETHER) {
-        const float *asked[TOGETHER];
-        for (int r = 0; r < TOGETHER; r++) asked[r] = q + (i + r < tokens.to ? i + r : tokens.to - 1) * stride;
-        for (int64_t j = 0; j < padded; j += LANES) {
-            Lanes sums[TOGETHER] = {0};
-            for (int d = 0; d < parts * LANES; d++)
-                for (int r = 0; r < TOGETHER; r++) sums[r] += load(keys + d * padded + j) * asked[r][d];
-            for (int r = 0; r < TOGETHER; r++) store(weights + r * padded + j, sums[r]);
-        }
-        Lanes found[TOGETHER][WIDE_HEAD / LANES] = {0};
-        float totals[TOGETHER];
-        for (int r = 0; r < TOGETHER; r++) {
-            float *row = weights + r * padded;
-            for (int64_t j = n; j < padded; j++) row[j] = -INFINITY;
-            Lanes top = load(row), total = all(0);
-            for (int64_t j = LANES; j < padded; j += LANES) top = larger(top, load(row + j));
-            Lanes most = all(largest_of(top));
-            for (int64_t j = 0; j < padded; j += LANES) {
-                Lanes weight = exponential(load(row + j) - most);
-                store(row + j, weight);
-                total += weight;
-            }
-            totals[r] = sum_of(total);
-        }
-        for (int64_t j = 0; j < n; j++)
-            for (int r = 0; r < TOGETHER; r++)
-                for (int part = 0; part < parts; part++)
-                    found[r][part] += load(v + j * stride + part * LANES) * weights[r * padded + j];
-        for (int r = 0; r < TOGETHER && i + r < tokens.to; r++)
-            for (int part = 0; part < parts; part++)
-                store(to + (i + r) * dim + part * LANES, found[r][part] / totals[r]);
-    }
-}
-
-static void attend_all(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to) {
-    int64_t size = bert->dim / bert->heads;
-    for (int64_t at = 0; at < bert->dim; at += size) {
-        if (size == WIDE_HEAD)
-            attend(WIDE_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
-        else
-            attend(NARROW_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
-    }
-}
+/* to = what some tokens see of all. Of each token queries, keys and values lie side by side; `keys` and `weights` are
+   room that nobody else has. */
+static void attend(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to);
 
 static void pool(const Bert *bert, const float *states, int64_t n, float *vector) {
     memcpy(vector, states, bert->out_dim * sizeof *vector);
@@ -182,17 +132,16 @@ static void embed(const Bert *bert, const int32_t *tokens, Tokens some, Space *s
 /* A block of some tokens, from the attention of all on, and their queries, keys and values in the next one. */
 static void advance(const Bert *bert, int64_t number, Tokens some, int64_t part, Space *space) {
     int64_t dim = bert->dim, hidden = bert->hidden, n = some.to - some.from;
-    const Block *block = bert->blocks + number - 1;
-    const Activations *whole = &space->rounded;
-    const Activations rounded = {whole->values + some.from * hidden,
-                                                           whole->factors + some.from * MAX_GROUPS,
-                                                           whole->sums + some.from * MAX_GROUPS};
+    const Activations *all_rows = &space->rounded;
+    const Activations rounded = {all_rows->values + some.from * hidden, all_rows->factors + some.from * MAX_GROUPS,
+                                 all_rows->sums + some.from * MAX_GROUPS};
     float *states = space->states + some.from * dim, *found = space->found + some.from * dim;
     float *inner = space->inner + some.from * hidden;
     if (number) {
+        const Block *block = bert->blocks + number - 1;
         float *keys = space->keys + part * WIDE_HEAD * space->padded;
-        float *weights = space->weights + part * TOGETHER * space->padded;
-        attend_all(bert, space->attention[number % 2], some, keys, weights, space->found);
+        float *weights = space->weights + part * QUERIES * space->padded;
+        attend(bert, space->attention[number % 2], some, keys, weights, space->found);
         apply(&block->attended, found, n, &rounded, inner);
         for (int64_t i = 0; i < n * dim; i += dim)
             add_norm(states + i, states + i, inner + i, &block->attended_norm, bert->epsilon, dim);

@@ -7,6 +7,7 @@
 
 #define ENCODE recall_encode_portable
 #include "bert_body.h"
+#include "bert_attention.h"
 
 static void multiply(const PackedLayer *layer, const Activations *from, int64_t n, float *to) {
     int64_t width = layer->width, groups = width / layer->group;

@@ -4,7 +4,7 @@
 
 #include "native.h"
 
-enum { TOGETHER = 4, READ_ROWS = 32 }; /* queries that share what is read; rows that products may read at a time */
+enum { QUERIES = 16, READ_ROWS = 32 }; /* that look at the keys at a time; rows that products may read at a time */
 
 /* What a layer reads, rounded by groups of neighbours: shape (n, width), and (n, groups) of the others. */
 typedef struct {
@@ -17,7 +17,7 @@ typedef struct {
     float *states, *found, *inner; /* (n, dim) twice, (n, hidden) */
     float *attention[2];           /* (n, 3 * dim): while some still read a block's, others write the next one's */
     Activations rounded;           /* rows of hidden and of MAX_GROUPS */
-    float *keys, *weights;         /* of each part: (WIDE_HEAD, padded), (TOGETHER, padded) */
+    float *keys, *weights;         /* of each part: (WIDE_HEAD, padded), (QUERIES, padded) */
     int64_t padded;
 } Space;
 
@@ -40,7 +40,7 @@ static inline int64_t lay_out(Space *space, const Bert *bert, int64_t n, int64_t
     space->rounded.factors = take(memory, &taken, n * MAX_GROUPS * number);
     space->rounded.sums = take(memory, &taken, n * MAX_GROUPS * number);
     space->keys = take(memory, &taken, parts * WIDE_HEAD * space->padded * number);
-    space->weights = take(memory, &taken, parts * TOGETHER * space->padded * number);
+    space->weights = take(memory, &taken, parts * QUERIES * space->padded * number);
     return taken;
 }
 

@@ -42,7 +42,7 @@ class Kernel(Enum):
 
 _AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}
 # Fastest first.
-_FLAGS = {Kernel.AMX: {*_AVX512, "amx_tile", "amx_int8"}, Kernel.AVX512: _AVX512}
+_FLAGS = {Kernel.AMX: {*_AVX512, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}, Kernel.AVX512: _AVX512}
 
 
 def kernels() -> list[Kernel]:

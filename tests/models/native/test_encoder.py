@@ -90,13 +90,17 @@ def test_it_agrees_with_torch_at_every_length(folder_of, name: str, kernel: Kern
 
 @pytest.mark.parametrize("kernel", kernels()[:-1])
 def test_instructions_differ_in_the_last_digits_alone(folder_of, kernel: Kernel) -> None:
-    """The portable kernel is the oracle of the others: a rounding that falls otherwise is all they may differ by."""
+    """The portable kernel is the oracle of the others: a rounding that falls otherwise is all they may differ by.
+
+    AMX's attention rounds to bfloat16 as well.
+    """
     folder, texts = folder_of("many heads"), [text_of(n) for n in range(0, 62, 3)]
     found, expected = (
         NativeEncoder(folder, facts(256), 1, one).encode_users(texts, lambda n: None)
         for one in (kernel, Kernel.PORTABLE)
     )
-    assert cosines(found, expected).min() > 0.9998
+    assert cosines(found, expected).min() > {Kernel.AMX: 0.999}.get(kernel, 0.9998)
+    assert cosines(found, expected).mean() > 0.9996
 
 
 @pytest.mark.parametrize("name", ["mean", "first"])

@@ -23,7 +23,7 @@ def in_threads(encode: Callable[[str], Encoded], executor: Executor) -> Begin:
         executor: Its threads bound how many texts are encoded at once.
     """
 
-    def begin(text: str) -> asyncio.Future[Encoded]:
+    def begin(text: str, _by_itself: bool) -> asyncio.Future[Encoded]:
         return asyncio.get_running_loop().run_in_executor(executor, encode, text)
 
     return begin
@@ -36,17 +36,18 @@ def beginning(encoder: Encoder, executor: Executor, jobs: NativeJobs | None, in_
         encoder: Encodes.
         executor: Python's threads.
         jobs: The library's threads; None where there is no library.
-        in_progress: Says whether a text's request is the only one, so that it may have all cores.
+        in_progress: Says whether a text's request is the only one: if its text is, too, it may have all cores.
     """
     if jobs is None or not isinstance(encoder, NativeEncoder):
         return in_threads(encoder.encode_user, executor)
 
-    def encode(read: Read) -> asyncio.Future[Encoded]:
-        encoding = encoder.encoding(read, jobs.n_threads if in_progress.is_one else 1)
+    def encode(read: Read, by_itself: bool) -> asyncio.Future[Encoded]:
+        encoding = encoder.encoding(read, jobs.n_threads if by_itself and in_progress.is_one else 1)
         return jobs.send(encoding, encoding.parts)
 
-    async def encode_long(text: str) -> Encoded:
-        return await encode(await asyncio.get_running_loop().run_in_executor(executor, encoder.read, text))
+    async def encode_long(text: str, by_itself: bool) -> Encoded:
+        read = await asyncio.get_running_loop().run_in_executor(executor, encoder.read, text)
+        return await encode(read, by_itself)
 
     looked_up = 0
 
@@ -54,14 +55,14 @@ def beginning(encoder: Encoder, executor: Executor, jobs: NativeJobs | None, in_
         nonlocal looked_up
         looked_up = 0
 
-    def begin(text: str) -> asyncio.Future[Encoded]:
+    def begin(text: str, by_itself: bool) -> asyncio.Future[Encoded]:
         nonlocal looked_up
         size = len(text.encode("utf-8", "surrogatepass"))
         if size > _SHORT or looked_up + size > _A_TURN:
-            return asyncio.ensure_future(encode_long(text))
+            return asyncio.ensure_future(encode_long(text, by_itself))
         if looked_up == 0:
             asyncio.get_running_loop().call_soon(look_up)
         looked_up += size
-        return encode(encoder.read(text))
+        return encode(encoder.read(text), by_itself)
 
     return begin

@@ -20,8 +20,8 @@ from models.types import Matrix, Vector
 Encoded: TypeAlias = tuple[Vector, bool]
 """A text's unit vector, shape `(dim,)`, and whether the text was cut."""
 
-Begin: TypeAlias = Callable[[str], asyncio.Future[Encoded]]
-"""Begins to encode a normalised text somewhere beside the event loop."""
+Begin: TypeAlias = Callable[[str, bool], asyncio.Future[Encoded]]
+"""Begins to encode a normalised text somewhere beside the event loop; told whether no other text is being encoded."""
 
 CacheUse: TypeAlias = Literal["hit", "partial", "miss", "off"]
 
@@ -157,8 +157,9 @@ class TextVectors:
                 f"{len(self._flights)} texts wait for encoding and this request brings {len(new)} more, but "
                 f"{self._max_waiting} may wait; come back in a moment, or send fewer texts at once"
             )
+        by_itself = len(new) == 1 and not self._flights
         for key in new:
-            begun = self._begin(missing[key])
+            begun = self._begin(missing[key], by_itself)
             self._flights[key] = flight = asyncio.get_running_loop().create_future()
             begun.add_done_callback(partial(self._land, key, flight))
         return {key: self._flights[key] for key in missing}

@@ -104,7 +104,8 @@ class ItemIndex:
         n_eligible = len(self) if eligible is None else int(eligible.sum())
         if self._native is None or not n_eligible:
             return None
-        return Compared(self._native, min(k, n_eligible), min(n_compared(k), n_eligible), eligible)
+        is_small = n_compared(k) > _REFINE_BELOW_SHARE * n_eligible  # `search` would scan them all
+        return Compared(self._native, min(k, n_eligible), n_eligible if is_small else n_compared(k), eligible)
 
     def like(self, vectors: Matrix) -> "ItemIndex":
         """Returns an index over other vectors, shape `(m, dim)`: exact, or reduced on the same axes."""

@@ -1,6 +1,7 @@
 """Live items over an artifact: one catalogue to whoever searches it, without copying or changing the artifact.
 
-Rows from n_items on are live items. They are searched exactly beside the index and merged by the same inner product;
+Rows from n_items on are live items. They are searched beside the index, on its axes where it has some, and merged by
+the same inner product;
 catalogue rows that a live item stands over, and deleted ones, are never found.
 """
 
@@ -95,7 +96,7 @@ class _Fields(ItemFields):
 
 
 class _Index(ItemIndex):
-    """The index with live items searched exactly beside it."""
+    """The index with live items searched beside it."""
 
     def __init__(self, base: ItemIndex, vectors: Matrix, dead: Rows) -> None:
         self._base, self._live = base, base.like(vectors)

@@ -87,13 +87,16 @@ class Encoding:
         job: What the library's threads are given.
         vector: Where the text's unit vector comes, shape `(dim,)`.
         was_cut: Whether the text was longer than the encoder reads.
-        parts: How many threads can do the job at the same time.
     """
 
     job: Job
     vector: Vector
     was_cut: bool
-    parts: int
+
+    @property
+    def parts(self) -> int:
+        """How many threads can do the job at the same time."""
+        return int(self.job.struct.parts)
 
     def result(self) -> tuple[Vector, bool]:
         """Returns the vector and whether the text was cut, once the job is done.
@@ -101,8 +104,9 @@ class Encoding:
         Raises:
             MemoryError: There was none for it.
         """
-        if not self.job.struct.done:
-            raise MemoryError(f"no memory to encode {self.job.struct.n} tokens")
+        text = self.job.struct
+        if text.done <= (text.bert.n_blocks + 1) * text.parts:
+            raise MemoryError(f"no memory to encode {text.n} tokens")
         return self.vector, self.was_cut
 
 
@@ -154,7 +158,7 @@ class NativeEncoder(Prompting):
         """Returns a user text as it is encoded. Thread-safe."""
         return self._tokens(self._facts.prompts.user + text)
 
-    def encoding(self, read: Read, threads: int = 1) -> "Encoding":
+    def encoding(self, read: Read, threads: int = 1) -> Encoding:
         """Returns the encoding of a user text as a job for the library's threads.
 
         Args:
@@ -182,7 +186,7 @@ class NativeEncoder(Prompting):
         LIBRARY.recall_encode(encoding.job.struct)
         return encoding.result()
 
-    def _encoding(self, tokens: Sequence[int], was_cut: bool, threads: int = 1) -> "Encoding":
+    def _encoding(self, tokens: Sequence[int], was_cut: bool, threads: int = 1) -> Encoding:
         if not tokens:
             raise EncoderError("the tokenizer made no token of a text; use a model whose tokenizer adds special ones")
         ids, vector = np.array(tokens, np.int32), np.empty(self._facts.dim, np.float32)
@@ -198,7 +202,7 @@ class NativeEncoder(Prompting):
         numbers = len(ids), parts, where, pointer(vector), self._kernel, 0, 0
         text = FFI.new("Text *", (self._native, pointer(ids), *numbers))
         kept = self._native, self._kept, ids, vector, space
-        return Encoding(Job(LIBRARY.recall_encode, text, kept), vector, was_cut, parts)
+        return Encoding(Job(LIBRARY.recall_encode, text, kept), vector, was_cut)
 
     def _fill(self, files: BertFiles) -> Any:  # noqa: ANN401  # cffi's structs have no type
         """Returns the model as the library reads it."""

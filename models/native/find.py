@@ -108,7 +108,7 @@ class Find:
     @property
     def is_skipped(self) -> bool:
         """Whether the deadline passed before the head could look."""
-        return self._native.head != FFI.NULL and not self._native.is_rescored
+        return self._native.head != FFI.NULL and not self._native.is_rescored and not self.is_of_nobody
 
     @property
     def seconds(self) -> tuple[float, float]:

@@ -68,7 +68,13 @@ class NativeThreads:
         self._number = 0
 
     def send(self, job: Job) -> int:
-        """Has a job done as soon as a thread is free; returns the number by which `done` will name it."""
+        """Has a job done as soon as a thread is free; returns the number by which `done` will name it.
+
+        Raises:
+            RuntimeError: They are closed.
+        """
+        if self._native is None:
+            raise RuntimeError("the library's threads are closed, nothing can be sent to them any more")
         self._number += 1
         native = FFI.new("Job *")
         native.run, native.what = FFI.cast("void (*)(void *)", job.function), job.struct
@@ -91,6 +97,7 @@ class NativeThreads:
     def close(self) -> None:
         """Waits for what has begun; what hasn't is never done."""
         LIBRARY.recall_stop_threads(self._native)
+        self._native = None
         os.close(self.bell)
         os.close(self._rung)
         self._jobs.clear()

@@ -122,7 +122,7 @@ async def test_the_librarys_threads_encode_as_the_encoder_does(native: NativeEnc
     texts = ["warm tea", "light boots for walks in mountains", "a " * 500, "b" * 3_000]
     with native_jobs(2) as jobs:
         begin = beginning(native, encoding_threads, jobs, InProgress())
-        found = await asyncio.wait_for(asyncio.gather(*map(begin, texts)), LONG)
+        found = await asyncio.wait_for(asyncio.gather(*(begin(text, False) for text in texts)), LONG)
     for text, (vector, was_cut) in zip(texts, found, strict=True):
         expected, expected_cut = native.encode_user(text)
         assert vector.tobytes() == expected.tobytes()
@@ -135,10 +135,10 @@ async def test_only_a_compiled_encoders_texts_go_there(native, encoding_threads,
     with native_jobs(1) as jobs:
         assert jobs is not None
         sent = noted(jobs, monkeypatch)
-        await beginning(native, encoding_threads, jobs, alone)("tea")
+        await beginning(native, encoding_threads, jobs, alone)("tea", True)
         assert len(sent) == 1
-        await beginning(FakeEncoder(), encoding_threads, jobs, alone)("tea")
-        await beginning(native, encoding_threads, None, alone)("tea")
+        await beginning(FakeEncoder(), encoding_threads, jobs, alone)("tea", True)
+        await beginning(native, encoding_threads, None, alone)("tea", True)
         assert len(sent) == 1
 
 
@@ -148,20 +148,22 @@ async def test_only_so_many_are_looked_up_in_one_turn_of_the_loop(native, encodi
         assert jobs is not None
         sent = noted(jobs, monkeypatch)
         begin = beginning(native, encoding_threads, jobs, InProgress())
-        some = [begin("x" * 1_000) for _ in range(20)]
+        some = [begin("x" * 1_000, False) for _ in range(20)]
         assert len(sent) == 8
         await asyncio.gather(*some)
         assert len(sent) == 20
-        last = begin("tea")
+        last = begin("tea", False)
         assert len(sent) == 21
-        long = begin("tea " * 1_000)
+        long = begin("tea " * 1_000, False)
         assert len(sent) == 21
         assert (await long)[1]
         await last
 
 
-@pytest.mark.parametrize("n_others", [0, 1])
-async def test_a_text_whose_request_is_the_only_one_has_all_threads(native, encoding_threads, monkeypatch, n_others):
+@pytest.mark.parametrize(("n_others", "by_itself"), [(0, True), (0, False), (1, True)])
+async def test_the_only_text_of_the_only_request_has_all_threads(
+    native, encoding_threads, monkeypatch, n_others, by_itself
+) -> None:
     text, in_progress = "light boots for walks in mountains " * 12, InProgress()
     with native_jobs(2) as jobs, ExitStack() as requests:
         assert jobs is not None
@@ -169,9 +171,9 @@ async def test_a_text_whose_request_is_the_only_one_has_all_threads(native, enco
         for _ in range(1 + n_others):
             requests.enter_context(in_progress.one_more())
         begin = beginning(native, encoding_threads, jobs, in_progress)
-        for found in [await begin(text), await begin(text * 10)]:
+        for found in [await begin(text, by_itself), await begin(text * 10, by_itself)]:
             assert found[0].tobytes() == native.encode_user(text)[0].tobytes()
-        assert [parts for _, parts in sent] == [1 if n_others else 2] * 2
+        assert [parts for _, parts in sent] == [2 if by_itself and not n_others else 1] * 2
 
 
 async def test_a_text_without_a_token_is_an_error_for_its_caller(native, encoding_threads, monkeypatch) -> None:
@@ -179,9 +181,9 @@ async def test_a_text_without_a_token_is_an_error_for_its_caller(native, encodin
     with native_jobs(1) as jobs:
         begin = beginning(native, encoding_threads, jobs, InProgress())
         with pytest.raises(EncoderError, match="no token"):
-            await begin("tea")
+            await begin("tea", True)
         with pytest.raises(EncoderError, match="no token"):
-            await begin("tea " * 1_000)
+            await begin("tea " * 1_000, True)
 
 
 async def test_work_in_parts_has_one_result(native) -> None:

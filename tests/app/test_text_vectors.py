@@ -106,6 +106,24 @@ async def test_the_same_text_100_times_at_once_is_encoded_once(kind, request, en
     assert {answer.vectors.tobytes() for answer in answers} == {np.tile(encoder.rounded("same"), 2).tobytes()}
 
 
+async def test_who_encodes_is_told_whether_a_text_comes_by_itself(encoder):
+    """Such a one may have all cores; beside others it has its own."""
+    async with texts_of(encoder) as texts:
+        told, plain = {}, texts._begin
+        texts._begin = lambda text, by_itself: (told.update({text: by_itself}), plain(text, by_itself))[1]
+        await texts.get(["tea"])
+        await texts.get(["tea", "coffee"])
+        await texts.get(["milk", "sugar"])
+        encoder.gate.clear()
+        first = asyncio.create_task(texts.get(["water"]))
+        await until_encoding(encoder, 5)
+        second = asyncio.create_task(texts.get(["juice"]))
+        await asyncio.sleep(0)
+        encoder.gate.set()
+        await asyncio.gather(first, second)
+    assert told == {"tea": True, "coffee": True, "milk": False, "sugar": False, "water": True, "juice": False}
+
+
 async def test_a_cancelled_first_caller_harms_nobody(encoder):
     async with texts_of(encoder) as texts:
         encoder.gate.clear()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from functools import cache
 from pathlib import Path
 
@@ -123,6 +124,24 @@ def test_however_many_encode_a_text_the_vector_is_the_same(folder_of, monkeypatc
         alone = own.encoding(text)
         LIBRARY.recall_encode(alone.job.struct)
         assert one.result()[0].tobytes() == alone.result()[0].tobytes()
+
+
+def test_nobody_returns_before_all_is_done(folder_of) -> None:
+    """The vector is taken as soon as the first of those who encode a text says that it is there."""
+    own = NativeEncoder(folder_of("mean"), facts(64), 1, Kernel.PORTABLE)
+    encoding = own.encoding(own.read(text_of(MAX_POSITIONS)), 2)
+    text = encoding.job.struct
+    work = (text.bert.n_blocks + 1) * text.parts + 1
+    text.begun, text.done = work, work - 1  # another thread is still at the last piece
+    pool = NativeThreads(1)
+    pool.send(encoding.job)
+    time.sleep(0.2)
+    assert pool.done() == []
+    with pytest.raises(MemoryError):
+        encoding.result()
+    text.done = work
+    assert collect(pool, 1) == [1]
+    pool.close()
 
 
 def test_short_texts_are_one_threads_work(folder_of) -> None:

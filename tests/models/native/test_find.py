@@ -107,6 +107,7 @@ def test_a_user_who_turns_out_to_be_unknown_gets_what_nobody_gets(rescore: bool)
     asked = replace(query(0, [3, 5]), weights=np.zeros(2, np.float32))
     job = done(recaller().job(asked, rescore=rescore, deadline=None))
     assert job.sought is None
+    assert not job.find.is_skipped
     found, expected = job.result(), recaller().recall(asked, rescore=rescore)
     assert found is not None
     assert found.fallback == expected.fallback is not None
@@ -144,6 +145,19 @@ def test_among_many_live_items_the_best_of_all_are_found(n_live: int) -> None:
         assert rows.tolist() == best.tolist()
         np.testing.assert_allclose(found, scores[rows], rtol=1e-4, atol=1e-4)
         assert (np.diff(found) <= 0).all()
+
+
+def test_a_live_item_comes_behind_one_of_the_catalogue_that_scores_the_same() -> None:
+    twin = LiveItem("twin", "a b", {}, random(3, DIM), None)
+    over, _ = lay_over(many(), Recaller(many()), [twin], changed={}, deleted=[])
+    asked = many().item_vectors[5]
+    over.index._live._native._vectors[0] = asked
+    find = Find(over.index.compared(200, None), asked, None)
+    find.run()
+    rows, scores = find.pool
+    place = rows.tolist().index(5)
+    assert rows[place + 1] == N
+    assert scores[place] == scores[place + 1]
 
 
 def test_where_the_head_does_not_act_the_pool_is_the_answer() -> None:

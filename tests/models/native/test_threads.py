@@ -95,3 +95,10 @@ def test_what_a_job_points_to_stays_as_long_as_it_is_needed() -> None:
     collect(threads, 300)
     assert not threads._jobs
     threads.close()
+
+
+def test_what_comes_after_the_end_is_refused() -> None:
+    threads = NativeThreads(1)
+    threads.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        threads.send(some()[0].job)

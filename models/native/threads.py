@@ -10,7 +10,6 @@ import numpy as np
 from models.native.arrays import pointer
 from models.native.library import FFI, LIBRARY
 
-_A_TIME = 256  # jobs that are collected at a time
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -86,10 +85,10 @@ class NativeThreads:
     def done(self) -> list[int]:
         """Returns the numbers of jobs done since it was asked last; to be called whenever `bell` can be read."""
         with suppress(BlockingIOError):  # somebody was here before
-            os.read(self.bell, _A_TIME)
-        numbers, found = np.empty(_A_TIME, np.int64), []
-        while n := LIBRARY.recall_done(self._native, pointer(numbers), _A_TIME):
-            found += numbers[:n].tolist()
+            os.read(self.bell, 1)
+        # All at once: who asked again might get what the bell has been rung for meanwhile, and it would ring in vain.
+        numbers = np.empty(len(self._jobs), np.int64)
+        found: list[int] = numbers[: LIBRARY.recall_done(self._native, pointer(numbers), len(numbers))].tolist()
         for number in found:
             del self._jobs[number]
         return found

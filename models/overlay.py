@@ -1,8 +1,7 @@
 """Live items over an artifact: one catalogue to whoever searches it, without copying or changing the artifact.
 
 Rows from n_items on are live items. They are searched beside the index, on its axes where it has some, and merged by
-the same inner product;
-catalogue rows that a live item stands over, and deleted ones, are never found.
+the same inner product; catalogue rows that a live item stands over, and deleted ones, are never found.
 """
 
 from collections import ChainMap

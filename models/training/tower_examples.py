@@ -182,7 +182,7 @@ class Examples:
 
     def _unordered(self, events: UserEvents, need: int | None, rng: np.random.Generator) -> _Example:
         """Returns a user who is asked for the rest of the items, by need, by a part of them, and by all but one."""
-        items: list[int] = rng.permutation(np.unique(events.items))[: self.longest].tolist()
+        items: list[int] = rng.permutation(sorted(set(events.items.tolist())))[: self.longest].tolist()
         stated = need is not None and rng.random() >= _ITEMS_ALONE
         example = _Example(items, [need] if stated and need is not None else [], range(len(items)), [], [], [], [])
         if stated:

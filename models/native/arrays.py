@@ -20,6 +20,7 @@ _KINDS = {
         (np.float16, "char"),
         (np.int8, "int8_t"),
         (np.uint8, "uint8_t"),
+        (np.uint16, "uint16_t"),
         (np.int32, "int32_t"),
         (np.int64, "int64_t"),
         (np.bool_, "uint8_t"),

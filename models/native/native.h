@@ -194,6 +194,20 @@ typedef struct {
 } Text;
 
 /* What a thread of the library's own does, once: run(what). */
+/* Questions and their right answers, those of a question one after the other. */
+typedef struct {
+    int64_t n_questions, n_items;
+    uint16_t *logits;     /* (n_questions, n_items), bfloat16's bits, without the bias; becomes the loss's gradient by them */
+    const float *bias;    /* (n_items) */
+    const float *share;   /* (n_questions): what a question's answers weigh together */
+    const int64_t *first; /* (n_questions + 1): of each question's answers, the first */
+    const int64_t *target;
+    const float *weight;
+    float *values;     /* (n_items), for what is being computed */
+    float *of_bias;    /* (n_items): the loss's gradient by the bias is added */
+    float *likelihood; /* becomes the answers' log likelihood */
+} Softmax;
+
 typedef struct Job {
     struct Job *next;
     void (*run)(void *what);
@@ -215,6 +229,7 @@ int64_t recall_search(const Compared *compared, const float *query, int64_t *row
 void recall_features(const Known *known, const int64_t *rows, const float *scores, int64_t n, float *features);
 void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
 void recall_find(Find *find);
+void recall_softmax(const Softmax *softmax);
 double recall_seconds(void);
 Threads *recall_start_threads(int n, int bell);
 void recall_send(Threads *threads, Job *job);

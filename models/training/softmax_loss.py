@@ -1,21 +1,27 @@
 """Cross-entropy over a catalogue, so that little of a step is spent on memory.
 
-Questions are gone through in blocks, and what is kept of a block is its gradient, not its logits.
+Questions are gone through in blocks, or one by one by the compiled library, and what is kept of them is the gradient,
+not the logits.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.native.library import LIBRARY
+from models.native.softmax import softmax_gradient
 from models.training.filled import filled
 
 # Logits at once, (questions, items) in float32. Below 32 MB the C library keeps the memory instead of asking for
 # fresh pages each time, and what is written is still in the cache when it is read again.
 _LOGITS = 1_000_000
+# The library works in one thread, and three of torch's take as long.
+_FEW_THREADS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,10 @@ class _CrossEntropy(torch.autograd.Function):
             full_bias = F.pad(bias.detach().float(), (0, len(low_items) - n), value=-torch.inf)
             size = max(1, min(_LOGITS // len(low_items), q))
             low_users = filled(users.detach(), size).to(low)
-            loss, of_logits, of_bias = _by_block(low_users, low_items, full_bias, asks, size)
+            if _library_is_faster(low_users):
+                loss, of_logits, of_bias = _by_library(low_users, low_items, full_bias, asks)
+            else:
+                loss, of_logits, of_bias = _by_block(low_users, low_items, full_bias, asks, size)
             of_users, of_items = (of_logits @ low_items)[:q], (of_logits.T @ low_users)[:n]
             of_bias = of_bias[:n]
         ctx.save_for_backward(of_users.to(users.dtype), of_items.to(items.dtype), of_bias.to(bias.dtype))
@@ -72,6 +81,21 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401  # torch's
         of_users, of_items, of_bias = ctx.saved_tensors
         return outer * of_users, outer * of_items, outer * of_bias, None
+
+
+def _library_is_faster(users: Tensor) -> bool:
+    """Returns whether the compiled library reads such logits, and sooner than torch."""
+    reads = LIBRARY is not None and users.device.type == "cpu" and users.dtype == torch.bfloat16
+    return reads and torch.get_num_threads() <= _FEW_THREADS
+
+
+def _by_library(users: Tensor, items: Tensor, bias: Tensor, asks: Asks) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns what `_by_block` does of bfloat16."""
+    of_logits, weight = torch.mm(users, items.T), asks.weight / asks.weight.sum()
+    bits = of_logits.view(torch.int16).numpy().view(np.uint16)
+    each = (tensor.numpy() for tensor in (bias, asks.question, asks.target, weight))
+    likelihood, of_bias = softmax_gradient(bits, *each)
+    return -(weight * torch.from_numpy(likelihood)).sum(), of_logits, torch.from_numpy(of_bias)
 
 
 def _by_block(users: Tensor, items: Tensor, bias: Tensor, asks: Asks, size: int) -> tuple[Tensor, Tensor, Tensor]:

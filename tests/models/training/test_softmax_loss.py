@@ -59,12 +59,27 @@ def test_large_logits_do_not_overflow() -> None:
     assert all(gradient.isfinite().all() for gradient in gradients(found, leaves))
 
 
-def test_in_bfloat16_it_is_as_near_as_torchs_own() -> None:
+@pytest.mark.parametrize("threads", [1, 4])
+def test_in_bfloat16_it_is_as_near_as_torchs_own(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under autocast products are bfloat16, sums are not: no further from float32 than torch's, but for rounding."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)  # with few, the library does it
     leaves, asks = drawn(1, 40, 60, 80)
     exact = gradients(by_torch(*leaves, asks), leaves)
     with torch.autocast("cpu", torch.bfloat16):
-        mine = gradients(cross_entropy(*leaves, asks), leaves)
+        loss = cross_entropy(*leaves, asks)
+        mine = gradients(loss, leaves)
+    torch.testing.assert_close(loss, by_torch(*leaves, asks), rtol=1e-2, atol=1e-2)
     for found, expected in zip(mine, exact, strict=True):
         assert found.dtype == torch.float32
         assert (found - expected).norm() < 0.02 * expected.norm()
+
+
+@pytest.mark.parametrize(("threads", "by_library"), [(1, True), (3, True), (4, False)])
+def test_few_threads_leave_the_logits_to_the_library(
+    threads: int, by_library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert softmax_loss._library_is_faster(torch.zeros(1, dtype=torch.bfloat16)) == by_library
+    assert not softmax_loss._library_is_faster(torch.zeros(1))
+    monkeypatch.setattr(softmax_loss, "LIBRARY", None)
+    assert not softmax_loss._library_is_faster(torch.zeros(1, dtype=torch.bfloat16))

@@ -54,7 +54,7 @@ static void text_outputs(const Tower *tower, const User *user, float *outputs) {
 static void attend(float *to, const Tower *tower, const Hop *hop, int64_t member, const float *query,
                    const float *standard_tokens, const float *bias, int64_t n) {
     int64_t dim = tower->dim, heads = tower->heads, part = dim / heads;
-    float *tokens = malloc(n * dim * sizeof *tokens), *shares = malloc(n * sizeof *shares);
+    float *tokens = memory(n * dim * sizeof *tokens), *shares = memory(n * sizeof *shares);
     float asked[dim], known[dim], spare[dim], mean[dim];
     for (int64_t i = 0; i < n; i++) affine(tokens + i * dim, standard_tokens + i * dim, hop->token_norm, member, dim);
     standard(spare, query, dim);
@@ -93,7 +93,7 @@ typedef struct {
 /* user = the vector that looking at the tokens gives */
 static void look(const Tower *tower, const Token *known_by, int64_t n, int64_t n_texts, float *user) {
     int64_t dim = tower->dim;
-    float *tokens = malloc(n * dim * sizeof *tokens), *bias = malloc(n * sizeof *bias);
+    float *tokens = memory(n * dim * sizeof *tokens), *bias = memory(n * sizeof *bias);
     float mean[dim], query[dim], known[dim], spare[dim], inner[2 * dim], root = sqrtf(dim);
     for (int64_t i = 0; i < n; i++) bias[i] = logf(known_by[i].share) - tower->slope * known_by[i].step;
     for (int64_t member = 0; member < tower->members; member++) {

@@ -1,10 +1,9 @@
 /* A request from what is known of the user on, in one call. */
 #define _DEFAULT_SOURCE /* clock_gettime */
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "native.h"
+#include "vectors.h"
 
 /* Of a clock that never goes back. */
 double recall_seconds(void) {
@@ -16,8 +15,8 @@ double recall_seconds(void) {
 /* Merges the n found with those of the items behind them, falling scores, equal ones by row; how many there are. */
 static int64_t with_more(const Find *find, int64_t n) {
     int64_t k = find->items.k, behind = find->items.reduced->items.n, n_more, at = 0, more_at = 0, found = 0;
-    int64_t *rows = malloc((k + find->more.k) * sizeof *rows), *more_rows = rows + k;
-    float *scores = malloc((k + find->more.k) * sizeof *scores), *more_scores = scores + k;
+    int64_t *rows = memory((k + find->more.k) * sizeof *rows), *more_rows = rows + k;
+    float *scores = memory((k + find->more.k) * sizeof *scores), *more_scores = scores + k;
     n_more = recall_search(&find->more, find->query, more_rows, more_scores);
     memcpy(rows, find->rows, n * sizeof *rows), memcpy(scores, find->scores, n * sizeof *scores);
     for (; found < k && (at < n || more_at < n_more); found++) {

@@ -18,7 +18,7 @@ static inline uint32_t slot_of(const Places *table, int32_t row) { return (uint3
 static Places places_of(const int64_t *rows, int64_t n) {
     Places table = {.mask = 63};
     while (table.mask < 2 * n) table.mask = 2 * table.mask + 1;
-    table.rows = malloc(2 * (table.mask + 1) * sizeof *table.rows);
+    table.rows = memory(2 * (table.mask + 1) * sizeof *table.rows);
     table.places = table.rows + table.mask + 1;
     memset(table.rows, 0xff, (table.mask + 1) * sizeof *table.rows);
     for (int64_t i = 0; i < n; i++) {
@@ -166,7 +166,7 @@ void recall_head(const Head *head, const float *features, int64_t n, float *scor
         Piece sum = product(head->linear, from, width, 0) + product(head->outer, middle, hidden, 0);
         memcpy(scores + start, &sum, size * sizeof *scores);
     }
-    uint32_t *keys = malloc(2 * n * sizeof *keys);
+    uint32_t *keys = memory(2 * n * sizeof *keys);
     order_falling(scores, n, order, keys, (int32_t *)keys + n);
     free(keys);
 }

@@ -38,7 +38,7 @@ static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted
     int64_t n = rounded->n, width = rounded->width, pairs = (width + 1) / 2, found = 0;
     int16_t query[2 * pairs + 2];
     float top = 0;
-    uint32_t *keys = malloc(2 * n * sizeof *keys);
+    uint32_t *keys = memory(2 * n * sizeof *keys);
     query[width] = 0;
     for (int64_t i = 0; i < width; i++) top = fmaxf(top, fabsf(asked[i]));
     for (int64_t i = 0; i < width; i++) query[i] = top > 0 ? (int16_t)lrintf(asked[i] * 1023 / top) : 0;
@@ -62,7 +62,7 @@ static int64_t choose(const Rounded *rounded, const float *asked, int64_t wanted
 
 /* Writes the k best of some places by score, equal ones by row; how many. */
 static int64_t best(const int32_t *places, const float *scores, int64_t n, int64_t k, int64_t *rows, float *sorted) {
-    uint32_t *keys = malloc(3 * n * sizeof *keys);
+    uint32_t *keys = memory(3 * n * sizeof *keys);
     int32_t *order = (int32_t *)keys + n;
     order_falling(scores, n, order, keys, order + n);
     if (n > k) n = k;
@@ -75,9 +75,9 @@ static int64_t best(const int32_t *places, const float *scores, int64_t n, int64
 static int64_t nearest(const Writers *writers, const float *asked, int64_t *found, float *cosines) {
     int64_t width = writers->texts.width, k = writers->nearest;
     int64_t wanted = k + k / 2 < writers->texts.n ? k + k / 2 : writers->texts.n;
-    int32_t *places = malloc(writers->texts.n * sizeof *places);
+    int32_t *places = memory(writers->texts.n * sizeof *places);
     int64_t n = choose(&writers->texts, asked, wanted, NULL, places);
-    float *exact = malloc(n * sizeof *exact);
+    float *exact = memory(n * sizeof *exact);
     for (int64_t i = 0; i < n; i++) exact[i] = dot(writers->rows + places[i] * width, asked, width);
     n = best(places, exact, n, k, found, cosines);
     while (n && !(cosines[n - 1] > 0)) n--;
@@ -121,9 +121,9 @@ int64_t recall_search(const Compared *compared, const float *query, int64_t *row
                                      query + ranges[i].start, ranges[i].size);
     }
     if (!(dot(turned, turned, rank) < INFINITY)) return 0;
-    int32_t *places = malloc(reduced->items.n * sizeof *places);
+    int32_t *places = memory(reduced->items.n * sizeof *places);
     int64_t found = choose(&reduced->items, turned, compared->n_compared, compared->eligible, places);
-    float *exact = malloc(found * sizeof *exact);
+    float *exact = memory(found * sizeof *exact);
     for (int64_t i = 0; i < found; i++) {
         const float *next = reduced->vectors + places[i + 1 < found ? i + 1 : i] * dim;
         for (int64_t j = 0; j < n_ranges; j++) ask_for(next + ranges[j].start, ranges[j].size);

@@ -1,15 +1,24 @@
-/* Small pieces that the other files share: products, order, selection. None of them knows what is
+/* Small pieces that the other files share: memory, products, order, selection. None of them knows what is
    no number: recall_search turns such queries away. */
 #ifndef RECALL_VECTORS_H
 #define RECALL_VECTORS_H
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Weights that are only read: half the bytes, which is what reading them costs. */
 typedef _Float16 half;
+
+/* Memory for what is being computed, to be freed; a process that gets so little no more says so, and ends. */
+static inline void *memory(int64_t size) {
+    void *found = malloc(size);
+    if (found != NULL || size == 0) return found;
+    fprintf(stderr, "the compiled library gets no %lld bytes of memory; give the process more\n", (long long)size);
+    abort();
+}
 
 static inline float dot(const float *restrict a, const float *restrict b, int64_t n) {
     float sum = 0;

@@ -137,22 +137,30 @@ static inline __m512 power(__m512 x) {
     return _mm512_scalef_ps(_mm512_fmadd_ps(sum, rest, _mm512_set1_ps(1)), whole);
 }
 
+/* Which of 16 are among the first n. */
+static inline __mmask16 among(int64_t from, int64_t n) {
+    return from + LANES <= n ? 0xffff : from < n ? (1 << (n - from)) - 1 : 0;
+}
+
 /* weights = e^(scale * (score - the row's largest)) in bfloat16, over the scores themselves; totals = their sums. */
 static void weigh(float *scores, int64_t rows, int64_t n, int64_t padded, float scale, float *totals) {
     scale *= 1.44269504f;
     for (int r = 0; r < rows; r++) {
         float *row = scores + r * padded;
-        for (int64_t j = n; j % LANES; j++) row[j] = -1e30f; /* no infinity: less itself it is no number */
-        Lanes top = load(row), total = all(0);
-        for (int64_t j = LANES; j < n; j += LANES) top = larger(top, load(row + j));
-        Lanes most = all(largest_of(top));
+        __m512 top = _mm512_set1_ps(-INFINITY), total = _mm512_setzero_ps();
+        /* Masked, not overwritten behind the last: a wide load waits long for what narrower stores have just changed. */
+        for (int64_t j = 0; j < n; j += LANES) top = _mm512_mask_max_ps(top, among(j, n), top, _mm512_loadu_ps(row + j));
+        __m512 most = _mm512_set1_ps(largest_of((Lanes)top)), factor = _mm512_set1_ps(scale), two[2];
         for (int64_t j = 0; j < padded; j += STEP) {
-            Lanes first = power((load(row + j) - most) * scale), second = all(0);
-            if (j + LANES < n) second = power((load(row + j + LANES) - most) * scale);
-            total += first + second;
-            _mm512_storeu_si512((char *)row + 2 * j, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
+            for (int side = 0; side < 2; side++) {
+                int64_t at = j + side * LANES;
+                __m512 below = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(row + at), most), factor);
+                two[side] = _mm512_maskz_mov_ps(among(at, n), power(below));
+                total = _mm512_add_ps(total, two[side]);
+            }
+            _mm512_storeu_si512((char *)row + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(two[1], two[0]));
         }
-        totals[r] = sum_of(total);
+        totals[r] = sum_of((Lanes)total);
     }
 }
 

@@ -8,6 +8,8 @@ static inline __attribute__((always_inline)) void attend_head(const int parts, c
     int64_t n = tokens.n;
     const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf(parts * LANES);
     int64_t stride = 3 * dim, padded = (n + LANES - 1) / LANES * LANES;
+    Lanes beyond; /* the last key; added, as a wide load waits long for what narrower stores have just changed */
+    for (int lane = 0; lane < LANES; lane++) beyond[lane] = padded - LANES + lane < n ? 0 : -INFINITY;
     for (int d = 0; d < parts * LANES; d++) {
         for (int64_t j = 0; j < n; j++) keys[d * padded + j] = scale * k[j * stride + d];
         for (int64_t j = n; j < padded; j++) keys[d * padded + j] = 0;
@@ -19,13 +21,13 @@ static inline __attribute__((always_inline)) void attend_head(const int parts, c
             Lanes sums[TOGETHER] = {0};
             for (int d = 0; d < parts * LANES; d++)
                 for (int r = 0; r < TOGETHER; r++) sums[r] += load(keys + d * padded + j) * asked[r][d];
-            for (int r = 0; r < TOGETHER; r++) store(weights + r * padded + j, sums[r]);
+            for (int r = 0; r < TOGETHER; r++)
+                store(weights + r * padded + j, j + LANES < padded ? sums[r] : sums[r] + beyond);
         }
         Lanes found[TOGETHER][WIDE_HEAD / LANES] = {0};
         float totals[TOGETHER];
         for (int r = 0; r < TOGETHER; r++) {
             float *row = weights + r * padded;
-            for (int64_t j = n; j < padded; j++) row[j] = -INFINITY;
             Lanes top = load(row), total = all(0);
             for (int64_t j = LANES; j < padded; j += LANES) top = larger(top, load(row + j));
             Lanes most = all(largest_of(top));

@@ -61,7 +61,7 @@ def write_tiny_model(
     include_prompt: bool = True,
     initializer_range: float = 0.5,
     seed: int = 0,
-    kind: Literal["bert", "xlm-roberta"] = "bert",
+    kind: Literal["bert", "xlm-roberta", "mpnet"] = "bert",
     heads: int = 2,
     pooling_mode: str = "mean",
 ) -> Path:
@@ -72,19 +72,23 @@ def write_tiny_model(
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+    from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel, XLMRobertaConfig, XLMRobertaModel
 
     parts = folder.with_name(f"{folder.name}.parts")
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer(["[UNK]", "[PAD]"] if kind == "mpnet" else ["[PAD]", "[UNK]"])  # MPNet's padding is token 1
     torch.manual_seed(seed)
-    config_of, model_of = (BertConfig, BertModel) if kind == "bert" else (XLMRobertaConfig, XLMRobertaModel)
+    config_of, model_of = {
+        "bert": (BertConfig, BertModel),
+        "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
+        "mpnet": (MPNetConfig, MPNetModel),
+    }[kind]
     config = config_of(
         vocab_size=len(tokenizer),
         hidden_size=dim,
         num_hidden_layers=2,
         num_attention_heads=heads,
         intermediate_size=2 * dim,
-        max_position_embeddings=MAX_POSITIONS + (kind != "bert"),  # RoBERTa's first is padding's
+        max_position_embeddings=MAX_POSITIONS + (0 if kind == "bert" else tokenizer.pad_token_id + 1),
         initializer_range=initializer_range,
         pad_token_id=tokenizer.pad_token_id,
         type_vocab_size=2,
@@ -100,7 +104,7 @@ def write_tiny_model(
     return folder
 
 
-def _tokenizer():
+def _tokenizer(first: list[str]):
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
     from tokenizers.normalizers import BertNormalizer
@@ -110,8 +114,7 @@ def _tokenizer():
 
     letters = string.ascii_lowercase + string.digits
     pieces = [
-        "[PAD]",
-        "[UNK]",
+        *first,
         "[CLS]",
         "[SEP]",
         "[MASK]",

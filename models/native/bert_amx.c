@@ -142,15 +142,18 @@ static inline __mmask16 among(int64_t from, int64_t n) {
     return from + LANES <= n ? 0xffff : from < n ? (1 << (n - from)) - 1 : 0;
 }
 
-/* weights = e^(scale * (score - the row's largest)) in bfloat16, over the scores themselves; totals = their sums. */
-static void weigh(float *scores, int64_t rows, int64_t n, int64_t padded, float scale, float *totals) {
-    scale *= 1.44269504f;
+/* weights = e^(scale * score + what the first row's distances are, less the row's largest) in bfloat16, over the scores
+   themselves; totals = their sums. */
+static void weigh(float *scores, int64_t rows, int64_t n, int64_t padded, float scale, const float *near, float *totals) {
     for (int r = 0; r < rows; r++) {
         float *row = scores + r * padded;
+        for (int64_t j = 0; near && j < padded; j += LANES)
+            store(row + j, load(row + j) * scale + load(near - r + j));
         __m512 top = _mm512_set1_ps(-INFINITY), total = _mm512_setzero_ps();
         /* Masked, not overwritten behind the last: a wide load waits long for what narrower stores have just changed. */
         for (int64_t j = 0; j < n; j += LANES) top = _mm512_mask_max_ps(top, among(j, n), top, _mm512_loadu_ps(row + j));
-        __m512 most = _mm512_set1_ps(largest_of((Lanes)top)), factor = _mm512_set1_ps(scale), two[2];
+        __m512 most = _mm512_set1_ps(largest_of((Lanes)top)), factor = _mm512_set1_ps((near ? 1 : scale) * 1.44269504f);
+        __m512 two[2];
         for (int64_t j = 0; j < padded; j += STEP) {
             for (int side = 0; side < 2; side++) {
                 int64_t at = j + side * LANES;
@@ -171,6 +174,7 @@ static void attend(const Bert *bert, const float *attention, Tokens tokens, floa
     Pairs *laid_keys = (Pairs *)keys, *laid_values = laid_keys + padded / SIDE * steps;
     make_tiles();
     for (int64_t head = 0; head < dim; head += size) {
+        const float *here = distances_of(bert, head / size);
         lay_keys(attention + dim + head, stride, n, padded, steps, laid_keys);
         lay_values(attention + 2 * dim + head, stride, n, padded, columns, laid_values);
         for (int64_t i = tokens.from; i < tokens.to; i += QUERIES) {
@@ -195,7 +199,7 @@ static void attend(const Bert *bert, const float *attention, Tokens tokens, floa
                 _tile_stored(0, weights + j, padded * sizeof(float));
                 _tile_stored(1, weights + j + SIDE, padded * sizeof(float));
             }
-            weigh(weights, rows, n, padded, 1 / sqrtf(size), totals);
+            weigh(weights, rows, n, padded, 1 / sqrtf(size), here ? here - i : NULL, totals);
             _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
             for (int64_t j = 0; j < padded; j += STEP) {
                 Pairs *block = laid_values + j / STEP * columns;

@@ -4,7 +4,7 @@ _Static_assert(TOGETHER <= QUERIES, "there is room for as many");
 
 /* One head of `parts` times 16 dimensions: q, k and v have rows 3 * dim apart. Four queries share what is read. */
 static inline __attribute__((always_inline)) void attend_head(const int parts, const float *q, int64_t dim, Tokens tokens,
-                                                         float *keys, float *weights, float *to) {
+                                                         const float *here, float *keys, float *weights, float *to) {
     int64_t n = tokens.n;
     const float *k = q + dim, *v = k + dim, scale = 1 / sqrtf(parts * LANES);
     int64_t stride = 3 * dim, padded = (n + LANES - 1) / LANES * LANES;
@@ -15,14 +15,19 @@ static inline __attribute__((always_inline)) void attend_head(const int parts, c
         for (int64_t j = n; j < padded; j++) keys[d * padded + j] = 0;
     }
     for (int64_t i = tokens.from; i < tokens.to; i += TOGETHER) {
-        const float *asked[TOGETHER];
-        for (int r = 0; r < TOGETHER; r++) asked[r] = q + (i + r < tokens.to ? i + r : tokens.to - 1) * stride;
+        const float *asked[TOGETHER], *near[TOGETHER];
+        for (int r = 0; r < TOGETHER; r++) {
+            int64_t at = i + r < tokens.to ? i + r : tokens.to - 1;
+            asked[r] = q + at * stride, near[r] = here ? here - at : NULL;
+        }
         for (int64_t j = 0; j < padded; j += LANES) {
             Lanes sums[TOGETHER] = {0};
             for (int d = 0; d < parts * LANES; d++)
                 for (int r = 0; r < TOGETHER; r++) sums[r] += load(keys + d * padded + j) * asked[r][d];
-            for (int r = 0; r < TOGETHER; r++)
+            for (int r = 0; r < TOGETHER; r++) {
+                if (here) sums[r] += load(near[r] + j);
                 store(weights + r * padded + j, j + LANES < padded ? sums[r] : sums[r] + beyond);
+            }
         }
         Lanes found[TOGETHER][WIDE_HEAD / LANES] = {0};
         float totals[TOGETHER];
@@ -51,9 +56,10 @@ static inline __attribute__((always_inline)) void attend_head(const int parts, c
 static void attend(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to) {
     int64_t size = bert->dim / bert->heads;
     for (int64_t at = 0; at < bert->dim; at += size) {
+        const float *here = distances_of(bert, at / size);
         if (size == WIDE_HEAD)
-            attend_head(WIDE_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
+            attend_head(WIDE_HEAD / LANES, attention + at, bert->dim, tokens, here, keys, weights, to + at);
         else
-            attend_head(NARROW_HEAD / LANES, attention + at, bert->dim, tokens, keys, weights, to + at);
+            attend_head(NARROW_HEAD / LANES, attention + at, bert->dim, tokens, here, keys, weights, to + at);
     }
 }

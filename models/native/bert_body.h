@@ -107,6 +107,11 @@ typedef struct {
     int64_t from, to, n;
 } Tokens;
 
+/* Where a head's distances are 0, behind which a query's number is to be taken back; NULL where none count. */
+static inline const float *distances_of(const Bert *bert, int64_t head) {
+    return bert->distances ? bert->distances + head * bert->n_distances + bert->here : NULL;
+}
+
 /* to = what some tokens see of all. Of each token queries, keys and values lie side by side; `keys` and `weights` are
    room that nobody else has. */
 static void attend(const Bert *bert, const float *attention, Tokens tokens, float *keys, float *weights, float *to);

@@ -1,6 +1,7 @@
 """A BERT, or a model of the same layers, as sentence-transformers saves it: its shape and its tensors."""
 
 import json
+import math
 import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import EncoderError
-from models.types import Matrix, Vector
+from models.types import Matrix, Rows, Vector
 
 _POOLINGS = ("mean", "cls")
-_KINDS = ("bert", "roberta", "xlm-roberta")
+_BUCKETS, _FARTHEST = 32, 128  # of MPNet's distances: how many, and from where on all are one
 _MODULES = ["Transformer", "Pooling"]
 
 
@@ -25,6 +26,31 @@ class BertShape(NamedTuple):
     blocks: int
 
 
+class BlockNames(NamedTuple):
+    """What a block's tensors are called.
+
+    Attributes:
+        asked: Queries, keys and values.
+        attended: What reads the attention.
+        norm: Behind it.
+    """
+
+    asked: tuple[str, str, str]
+    attended: str
+    norm: str
+
+
+_BERT = BlockNames(
+    ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "attention.output.dense",
+    "attention.output.LayerNorm",
+)
+_MPNET = BlockNames(
+    ("attention.attn.q", "attention.attn.k", "attention.attn.v"), "attention.attn.o", "attention.LayerNorm"
+)
+_KINDS = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "mpnet": _MPNET}
+
+
 class BertFiles:
     """A model's files.
 
@@ -33,11 +59,14 @@ class BertFiles:
 
     Attributes:
         shape: How large the model is.
+        names: What a block's tensors are called.
         epsilon: Of its layer norms.
         pools_mean: Whether a text's vector is the mean of its tokens' rather than the first one's.
         words: Embeddings of tokens, shape `(n_tokens, dim)`, in the file itself.
         positions: Of the first, second … token, shape `(n, dim)`.
         type: What every token gets, shape `(dim,)`.
+        distances: What each head adds to a key's score by its distance from the query, from the last token's to the
+            first to the first's to the last, shape `(heads, 2 * len(positions) - 1)`; None where none counts.
 
     Raises:
         EncoderError: It is another kind of model.
@@ -51,7 +80,7 @@ class BertFiles:
         positions = config.get("position_embedding_type", "absolute")
         if kind not in _KINDS or activation != "gelu" or positions != "absolute" or config.get("is_decoder"):
             raise EncoderError(f"{folder} holds a {kind} with {activation} and {positions} positions, no plain BERT")
-        self.pools_mean = _pooling(folder) == "mean"
+        self.names, self.pools_mean = _KINDS[kind], _pooling(folder) == "mean"
         self.shape = BertShape(
             config["hidden_size"],
             config["intermediate_size"],
@@ -61,11 +90,17 @@ class BertFiles:
         self.epsilon = float(config["layer_norm_eps"])
         self._tensors = _Tensors(folder / "model.safetensors")
         dim = self.shape.dim
-        # RoBERTa counts positions from the one behind padding's.
-        first = 0 if kind == "bert" else config["pad_token_id"] + 1
+        # RoBERTa counts positions from the one behind padding's; so does MPNet, whose padding is always token 1.
+        first = 0 if kind == "bert" else 2 if kind == "mpnet" else config["pad_token_id"] + 1
         self.words: Matrix = self._tensors.get("embeddings.word_embeddings.weight", None, dim)
         self.positions: Matrix = self._tensors.get("embeddings.position_embeddings.weight", None, dim)[first:]
-        self.type: Vector = self._tensors.get("embeddings.token_type_embeddings.weight", None, dim)[0]
+        self.type: Vector = np.zeros(dim, np.float32)
+        self.distances: Matrix | None = None
+        if kind == "mpnet":
+            by_bucket = self._tensors.get("encoder.relative_attention_bias.weight", _BUCKETS, self.shape.heads)
+            self.distances = by_bucket[_buckets(len(self.positions))].T
+        else:
+            self.type = self._tensors.get("embeddings.token_type_embeddings.weight", None, dim)[0]
 
     def layer(self, name: str, height: int, width: int) -> tuple[Matrix, Vector]:
         """Returns a layer's weight, shape `(height, width)`, and bias."""
@@ -94,6 +129,21 @@ class _Tensors:
             raise ValueError(f"{name} is {facts['dtype']} of shape {found}, not F32 of {shape}")
         start, end = facts["data_offsets"]
         return np.frombuffer(self._bytes, np.float32, (end - start) // 4, self._start + start).reshape(found)
+
+
+def _buckets(n: int) -> Rows:
+    """Returns the bucket of each distance from 1 - n to n - 1 (T5's, which MPNet took: arXiv:1910.10683, 2.1).
+
+    A half is for keys behind the query; in each, near distances have a bucket of their own, farther ones share them.
+    """
+    distances = np.arange(1 - n, n)
+    half, far = _BUCKETS // 2, np.abs(distances)
+    exact = half // 2
+    # float32, as torch has it: in float64 some logarithms would fall on the other side of a whole number.
+    steps = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(exact)) / np.float32(math.log(_FARTHEST / exact))
+    shared = np.minimum(exact + (steps * np.float32(half - exact)).astype(np.int64), half - 1)
+    found: Rows = np.where(distances > 0, half, 0) + np.where(far < exact, far, shared)
+    return found
 
 
 def _pooling(folder: Path) -> str:

@@ -4,7 +4,7 @@
 
 #include "native.h"
 
-enum { QUERIES = 16, READ_ROWS = 32 }; /* that look at the keys at a time; rows that products may read at a time */
+enum { QUERIES = 16 }; /* that look at the keys at a time */
 
 /* What a layer reads, rounded by groups of neighbours: shape (n, width), and (n, groups) of the others. */
 typedef struct {

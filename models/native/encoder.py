@@ -214,16 +214,20 @@ class NativeEncoder(Prompting):
         bert.out_dim, bert.is_mean, bert.epsilon = self._facts.dim, files.pools_mean, files.epsilon
         bert.words, bert.positions = self._kept.floats(files.words), self._kept.floats(files.positions)
         bert.type, bert.blocks = self._kept.floats(files.type), self._kept.struct(blocks)
+        if files.distances is not None:
+            distances = np.pad(files.distances, ((0, 0), (0, LIBRARY.READ_ROWS)))  # wide registers read past the last
+            bert.n_distances, bert.here = distances.shape[1], len(files.positions) - 1
+            bert.distances = self._kept.floats(distances)
         self._fill_norm(bert.norm, files.norm("embeddings.LayerNorm"))
         dim, hidden, group = shape.dim, shape.hidden, _group(shape.dim)
         for number, block in enumerate(blocks):
-            name = f"encoder.layer.{number}"
-            asked = [files.layer(f"{name}.attention.self.{part}", dim, dim) for part in ("query", "key", "value")]
+            name, names = f"encoder.layer.{number}", files.names
+            asked = [files.layer(f"{name}.{part}", dim, dim) for part in names.asked]
             self._fill_layer(block.attention, asked, group)
-            self._fill_layer(block.attended, [files.layer(f"{name}.attention.output.dense", dim, dim)], dim)
+            self._fill_layer(block.attended, [files.layer(f"{name}.{names.attended}", dim, dim)], dim)
             self._fill_layer(block.inner, [files.layer(f"{name}.intermediate.dense", hidden, dim)], group)
             self._fill_layer(block.outer, [files.layer(f"{name}.output.dense", dim, hidden)], hidden)
-            self._fill_norm(block.attended_norm, files.norm(f"{name}.attention.output.LayerNorm"))
+            self._fill_norm(block.attended_norm, files.norm(f"{name}.{names.norm}"))
             self._fill_norm(block.outer_norm, files.norm(f"{name}.output.LayerNorm"))
         return bert
 

@@ -151,6 +151,8 @@ typedef struct {
     int is_mean;                                   /* of all tokens; else the first one's */
     float epsilon;
     const float *words, *positions, *type; /* words and positions have a row each */
+    const float *distances; /* NULL, or of each head what a key's score gets by how far behind the query it stands */
+    int64_t n_distances, here; /* of a head; the place of no distance: keys before it are left of it */
     Affine norm;
     const Block *blocks;
 } Bert;
@@ -158,6 +160,7 @@ typedef struct {
 enum { PORTABLE, AVX512, AMX };                        /* which instructions compute it */
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
+enum { READ_ROWS = 32 };                               /* that products and attention may read at a time */
 
 /* A search: the k best of the n_compared that are best on a few axes. k <= n_compared <= eligible items. */
 typedef struct {

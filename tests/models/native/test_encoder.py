@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from models import cpu
 from models.encoder import EncoderFacts, Prompts
 from models.errors import EncoderError
 from models.native import encoder
-from models.native.bert_files import BertFiles
+from models.native.bert_files import BertFiles, _buckets
 from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here, suits
 from models.native.library import LIBRARY
 from models.native.threads import NativeThreads
@@ -30,6 +32,7 @@ MODELS = {
     "wide heads": {"dim": 128},
     "many heads": {"dim": 256, "heads": 8},
     "roberta": {"dim": 64, "kind": "xlm-roberta"},
+    "mpnet": {"dim": 64, "kind": "mpnet"},
 }
 CLOSE = 0.998
 
@@ -87,6 +90,27 @@ def test_it_agrees_with_torch_at_every_length(folder_of, name: str, kernel: Kern
     found = own.encode_users(texts, lambda n: None)
     assert cosines(found, expected).min() > CLOSE
     assert cosines(found, np.roll(expected, 1, axis=0)).min() < CLOSE
+
+
+@pytest.mark.parametrize("kernel", kernels())
+def test_how_far_a_key_stands_from_its_query_counts(folder_of, tmp_path: Path, kernel: Kernel) -> None:
+    """MPNet's distances, made so loud that a wrong one shows."""
+    folder = Path(shutil.copytree(folder_of("mpnet"), tmp_path / "loud"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["encoder.relative_attention_bias.weight"] *= 20
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    texts = [text_of(n) for n in range(1, MAX_POSITIONS - 1)]
+    expected = by_torch(folder).encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    own = NativeEncoder(folder, facts(64), 1, kernel)
+    assert cosines(own.encode_users(texts, lambda n: None), expected).min() > CLOSE
+    plain = NativeEncoder(folder_of("mpnet"), facts(64), 1, kernel)
+    assert cosines(plain.encode_users(texts, lambda n: None), expected).min() < 0.9
+
+
+@pytest.mark.parametrize("n", [1, 2, 64, 512])
+def test_distances_fall_into_torchs_buckets(n: int) -> None:
+    expected = MPNetEncoder.relative_position_bucket(torch.arange(1 - n, n))
+    np.testing.assert_array_equal(_buckets(n), expected)
 
 
 @pytest.mark.parametrize("kernel", kernels()[:-1])
@@ -185,7 +209,8 @@ def changed(folder: Path, to: Path, file: str, **fields: object) -> Path:
 @pytest.mark.parametrize(
     ("file", "fields", "reason"),
     [
-        ("config.json", {"model_type": "mpnet"}, "holds a mpnet with gelu and absolute positions, no plain BERT"),
+        ("config.json", {"model_type": "electra"}, "holds a electra with gelu and absolute positions, no plain BERT"),
+        ("config.json", {"model_type": "mpnet"}, "encoder.relative_attention_bias.weight"),
         ("config.json", {"hidden_act": "gelu_new"}, "a bert with gelu_new"),
         ("config.json", {"position_embedding_type": "relative_key"}, "relative_key positions"),
         ("config.json", {"num_attention_heads": 4}, "no native-int8 of a model with BertShape"),
@@ -212,7 +237,7 @@ def test_a_network_narrower_than_what_it_reads_is_refused(folder_of, tmp_path: P
 def test_a_build_asks_which_models_suit(folder_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "runs_here", lambda: True)
     assert suits(folder_of("mean"))
-    assert not suits(changed(folder_of("mean"), tmp_path, "config.json", model_type="mpnet"))
+    assert not suits(changed(folder_of("mean"), tmp_path, "config.json", model_type="electra"))
     assert not suits(write_tiny_model(tmp_path / "narrow", dim=32))
     assert not suits(tmp_path)
     monkeypatch.setattr(encoder, "runs_here", lambda: False)

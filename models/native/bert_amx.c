@@ -142,8 +142,8 @@ static inline __mmask16 among(int64_t from, int64_t n) {
     return from + LANES <= n ? 0xffff : from < n ? (1 << (n - from)) - 1 : 0;
 }
 
-/* weights = e^(scale * score + what the first row's distances are, less the row's largest) in bfloat16, over the scores
-   themselves; totals = their sums. */
+/* weights = e^(scale * score + distance, less the row's largest) in bfloat16, over the scores themselves; totals = their
+   sums. `near` is where the first row's distances are, each later row's begin one before; or NULL. */
 static void weigh(float *scores, int64_t rows, int64_t n, int64_t padded, float scale, const float *near, float *totals) {
     for (int r = 0; r < rows; r++) {
         float *row = scores + r * padded;

@@ -126,10 +126,12 @@ static void pool(const Bert *bert, const float *states, int64_t n, float *vector
 }
 
 static void embed(const Bert *bert, const int32_t *tokens, Tokens some, Space *space) {
-    int64_t dim = bert->dim;
+    int64_t dim = bert->dim, at = 0;
+    for (int64_t i = 0; i < some.from; i++) at += tokens[i] != bert->padding;
     for (int64_t i = some.from; i < some.to; i++) {
         float *row = space->found + i * dim;
-        for (int64_t d = 0; d < dim; d++) row[d] = bert->positions[i * dim + d] + bert->type[d];
+        const float *position = tokens[i] == bert->padding ? bert->padding_position : bert->positions + at++ * dim;
+        for (int64_t d = 0; d < dim; d++) row[d] = position[d] + bert->type[d];
         add_norm(space->states + i * dim, bert->words + tokens[i] * dim, row, &bert->norm, bert->epsilon, dim);
     }
 }

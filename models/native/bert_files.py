@@ -64,6 +64,8 @@ class BertFiles:
         pools_mean: Whether a text's vector is the mean of its tokens' rather than the first one's.
         words: Embeddings of tokens, shape `(n_tokens, dim)`, in the file itself.
         positions: Of the first, second … token, shape `(n, dim)`.
+        padding: Token that counts for no position, as a text may spell it; -1: there is none.
+        padding_position: What it gets instead, shape `(dim,)`.
         type: What every token gets, shape `(dim,)`.
         distances: What each head adds to a key's score by its distance from the query, from the last token's to the
             first to the first's to the last, shape `(heads, 2 * len(positions) - 1)`; None where none counts.
@@ -93,11 +95,15 @@ class BertFiles:
         # RoBERTa counts positions from the one behind padding's; so does MPNet, whose padding is always token 1.
         first = 0 if kind == "bert" else 2 if kind == "mpnet" else config["pad_token_id"] + 1
         self.words: Matrix = self._tensors.get("embeddings.word_embeddings.weight", None, dim)
-        self.positions: Matrix = self._tensors.get("embeddings.position_embeddings.weight", None, dim)[first:]
+        self.padding, positions = first - 1, self._tensors.get("embeddings.position_embeddings.weight", None, dim)
+        self.positions: Matrix = positions[first:]
+        self.padding_position: Vector = positions[self.padding]
         self.type: Vector = np.zeros(dim, np.float32)
         self.distances: Matrix | None = None
         if kind == "mpnet":
             by_bucket = self._tensors.get("encoder.relative_attention_bias.weight", _BUCKETS, self.shape.heads)
+            if not np.isfinite(by_bucket).all():
+                raise ValueError("what a distance adds to a score is no number")
             self.distances = by_bucket[_buckets(len(self.positions))].T
         else:
             self.type = self._tensors.get("embeddings.token_type_embeddings.weight", None, dim)[0]

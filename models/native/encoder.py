@@ -213,6 +213,7 @@ class NativeEncoder(Prompting):
         bert.dim, bert.hidden, bert.heads, bert.n_blocks = shape.dim, shape.hidden, shape.heads, shape.blocks
         bert.out_dim, bert.is_mean, bert.epsilon = self._facts.dim, files.pools_mean, files.epsilon
         bert.words, bert.positions = self._kept.floats(files.words), self._kept.floats(files.positions)
+        bert.padding, bert.padding_position = files.padding, self._kept.floats(files.padding_position)
         bert.type, bert.blocks = self._kept.floats(files.type), self._kept.struct(blocks)
         if files.distances is not None:
             distances = np.pad(files.distances, ((0, 0), (0, LIBRARY.READ_ROWS)))  # wide registers read past the last

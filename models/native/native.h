@@ -151,6 +151,8 @@ typedef struct {
     int is_mean;                                   /* of all tokens; else the first one's */
     float epsilon;
     const float *words, *positions, *type; /* words and positions have a row each */
+    int64_t padding;                       /* a token that counts for no position, but has one; -1: there is none */
+    const float *padding_position;
     const float *distances; /* NULL, or of each head what a key's score gets by how far behind the query it stands */
     int64_t n_distances, here; /* of a head; the place of no distance: keys before it are left of it */
     Affine norm;
@@ -160,7 +162,7 @@ typedef struct {
 enum { PORTABLE, AVX512, AMX };                        /* which instructions compute it */
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
-enum { READ_ROWS = 32 };                               /* that products and attention may read at a time */
+enum { READ_ROWS = 32 };                               /* or columns of distances, that may be read at a time */
 
 /* A search: the k best of the n_compared that are best on a few axes. k <= n_compared <= eligible items. */
 typedef struct {
@@ -196,7 +198,6 @@ typedef struct {
     int64_t begun, done; /* of the work, a part of a block each */
 } Text;
 
-/* What a thread of the library's own does, once: run(what). */
 /* Questions and their right answers, those of a question one after the other. */
 typedef struct {
     int64_t n_questions, n_items;
@@ -211,6 +212,7 @@ typedef struct {
     float *likelihood; /* becomes the answers' log likelihood */
 } Softmax;
 
+/* What a thread of the library's own does, once: run(what). */
 typedef struct Job {
     struct Job *next;
     void (*run)(void *what);

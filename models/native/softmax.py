@@ -24,12 +24,17 @@ def softmax_gradient(
         The targets' log likelihood, shape `(n_targets,)`, and the gradient by the bias, shape `(n,)`.
 
     Raises:
-        ValueError: The bias is of another length than the logits, or a question or target lies outside them.
+        ValueError: The bias is of another length than the logits, question, target and weight are of different ones, or
+            a question or target lies outside the logits.
     """
-    (q, n), order = logits.shape, np.argsort(question, kind="stable")
+    (q, n), lengths = logits.shape, (len(question), len(target), len(weight))
+    if len(bias) != n or len(set(lengths)) > 1:
+        raise ValueError(f"logits of shape {logits.shape}, {len(bias)} biases; questions, targets, weights: {lengths}")
+    for numbers, end, name in ((question, q, "question"), (target, n, "target")):  # they would be written to
+        if not np.all((numbers >= 0) & (numbers < end)):
+            raise ValueError(f"a {name} is {numbers.min()} or {numbers.max()}, logits have shape {logits.shape}")
+    order = np.argsort(question, kind="stable")
     counts, target = np.bincount(question, minlength=q), np.ascontiguousarray(target[order], np.int64)
-    if len(bias) != n or len(counts) != q or not np.all((target >= 0) & (target < n)):
-        raise ValueError(f"{len(bias)} biases, questions up to {len(counts)}, logits of shape {logits.shape}")
     weight, bias = floats(weight[order]), floats(bias)
     share, first = floats(np.bincount(question[order], weight, minlength=q)), np.zeros(q + 1, np.int64)
     first[1:] = np.cumsum(counts)

@@ -14,7 +14,7 @@ from models.training.metrics import PerUser
 from models.training.split import Case
 from models.types import JsonValue, Matrix, Vector
 
-_BLOCK = 256  # cases whose texts are looked up together
+_BLOCK = 32  # cases whose texts are looked up together: some have hundreds
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from models.native.library import LIBRARY
 from models.native.softmax import softmax_gradient
-from models.training.filled import filled
+from models.training.filled import MULTIPLE, filled
 
 # Logits at once, (questions, items) in float32. Below 32 MB the C library keeps the memory instead of asking for
 # fresh pages each time, and what is written is still in the cache when it is read again.
@@ -63,11 +63,12 @@ class _CrossEntropy(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             n, q = len(items), len(users)
             low_items = filled(items.detach()).to(low)
+            by_library = _library_is_faster(device, low)
             # What is filled up has no share of the softmax and thereby no gradient.
             full_bias = F.pad(bias.detach().float(), (0, len(low_items) - n), value=-torch.inf)
-            size = max(1, min(_LOGITS // len(low_items), q))
+            size = MULTIPLE if by_library else max(1, min(_LOGITS // len(low_items), q))
             low_users = filled(users.detach(), size).to(low)
-            if _library_is_faster(low_users):
+            if by_library:
                 loss, of_logits, of_bias = _by_library(low_users, low_items, full_bias, asks)
             else:
                 loss, of_logits, of_bias = _by_block(low_users, low_items, full_bias, asks, size)
@@ -83,9 +84,9 @@ class _CrossEntropy(torch.autograd.Function):
         return outer * of_users, outer * of_items, outer * of_bias, None
 
 
-def _library_is_faster(users: Tensor) -> bool:
-    """Returns whether the compiled library reads such logits, and sooner than torch."""
-    reads = LIBRARY is not None and users.device.type == "cpu" and users.dtype == torch.bfloat16
+def _library_is_faster(device: str, kind: torch.dtype) -> bool:
+    """Returns whether the compiled library reads logits of that type there, and sooner than torch."""
+    reads = LIBRARY is not None and device == "cpu" and kind == torch.bfloat16
     return reads and torch.get_num_threads() <= _FEW_THREADS
 
 

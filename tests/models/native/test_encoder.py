@@ -107,6 +107,21 @@ def test_how_far_a_key_stands_from_its_query_counts(folder_of, tmp_path: Path, k
     assert cosines(plain.encode_users(texts, lambda n: None), expected).min() < 0.9
 
 
+@pytest.mark.parametrize("name", ["mean", "roberta", "mpnet"])
+@pytest.mark.parametrize("kernel", kernels())
+def test_a_text_may_spell_padding(folder_of, monkeypatch: pytest.MonkeyPatch, name: str, kernel: Kernel) -> None:
+    """RoBERTa and MPNet count no position for it, in whichever part of a text it stands."""
+    texts = ["a [PAD] web framework", "[PAD] [PAD] tea for walks", "[PAD]", "warm [PAD] light [PAD] boots [PAD]"]
+    expected = by_torch(folder_of(name)).encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    own = NativeEncoder(folder_of(name), facts(64), 1, kernel)
+    assert cosines(own.encode_users(texts, lambda n: None), expected).min() > CLOSE
+    monkeypatch.setattr(encoder, "_PART", 1)
+    for text, vector in zip(texts, expected, strict=True):
+        parts = own.encoding(own.read(text), 3)
+        LIBRARY.recall_encode(parts.job.struct)
+        assert parts.result()[0] @ vector > CLOSE
+
+
 @pytest.mark.parametrize("n", [1, 2, 64, 512])
 def test_distances_fall_into_torchs_buckets(n: int) -> None:
     expected = MPNetEncoder.relative_position_bucket(torch.arange(1 - n, n))

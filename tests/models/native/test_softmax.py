@@ -47,7 +47,7 @@ def test_likelihood_and_gradients_are_torchs(seed: int, q: int, n: int, n_target
     likelihood, of_logits, of_bias = by_library(given)
     exact_likelihood, exact_of_logits, exact_of_bias = by_torch(given)
     np.testing.assert_allclose(likelihood, exact_likelihood, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(of_logits, exact_of_logits, rtol=2**-8, atol=1e-6)
+    np.testing.assert_allclose(of_logits, exact_of_logits, rtol=2**-8, atol=1e-5)  # a target takes its weight from it
     np.testing.assert_allclose(of_bias, exact_of_bias, rtol=1e-5, atol=1e-5)
 
 
@@ -55,8 +55,17 @@ def test_items_that_are_no_items_have_no_share() -> None:
     logits, bias, question, target, weight = drawn(1, 3, 20, 5)
     bias[7:] = -np.inf
     _, of_logits, of_bias = by_library((logits, bias, question, target % 7, weight))
-    assert np.abs(of_logits[:, 7:]).max() < 1e-30
-    assert np.abs(of_bias[7:]).max() < 1e-30
+    assert not of_logits[:, 7:].any()
+    assert not of_bias[7:].any()
+
+
+def test_spread_logits_leave_no_numbers_that_take_long() -> None:
+    """What is no normal number takes a CPU ten times as long."""
+    given = drawn(1, 20, 500, 30, size=60)
+    likelihood, of_logits, of_bias = by_library(given)
+    for found in (of_logits, of_bias):
+        assert not ((found != 0) & (np.abs(found) < np.finfo(np.float32).tiny)).any()
+    np.testing.assert_allclose(likelihood, by_torch(given)[0], rtol=1e-5, atol=1e-4)
 
 
 def test_what_is_no_number_stays_none() -> None:
@@ -74,3 +83,9 @@ def test_nothing_outside_the_logits_is_read_or_written(n_biases: int, question: 
     bias, weight = np.zeros(n_biases, np.float32), np.ones(1, np.float32)
     with pytest.raises(ValueError, match=r"shape \(2, 20\)"):
         softmax_gradient(np.zeros((2, 20), np.uint16), bias, np.array([question]), np.array([target]), weight)
+
+
+def test_each_target_has_a_question_and_a_weight() -> None:
+    bias, one, two = np.zeros(20, np.float32), np.zeros(1, np.int64), np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match=r"\(1, 2, 1\)"):
+        softmax_gradient(np.zeros((2, 20), np.uint16), bias, one, two, np.ones(1, np.float32))

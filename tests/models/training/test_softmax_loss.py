@@ -79,7 +79,8 @@ def test_few_threads_leave_the_logits_to_the_library(
     threads: int, by_library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert softmax_loss._library_is_faster(torch.zeros(1, dtype=torch.bfloat16)) == by_library
-    assert not softmax_loss._library_is_faster(torch.zeros(1))
+    assert softmax_loss._library_is_faster("cpu", torch.bfloat16) == by_library
+    assert not softmax_loss._library_is_faster("cpu", torch.float32)
+    assert not softmax_loss._library_is_faster("cuda", torch.bfloat16)
     monkeypatch.setattr(softmax_loss, "LIBRARY", None)
-    assert not softmax_loss._library_is_faster(torch.zeros(1, dtype=torch.bfloat16))
+    assert not softmax_loss._library_is_faster("cpu", torch.bfloat16)

@@ -162,7 +162,7 @@ typedef struct {
 enum { PORTABLE, AVX512, AMX };                        /* which instructions compute it */
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
-enum { READ_ROWS = 32 };                               /* or columns of distances, that may be read at a time */
+enum { READ_ROWS = 32 };                               /* rows that products, and columns of distances that attention may read at a time */
 
 /* A search: the k best of the n_compared that are best on a few axes. k <= n_compared <= eligible items. */
 typedef struct {

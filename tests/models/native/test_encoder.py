@@ -8,59 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from models import cpu
-from models.encoder import EncoderFacts, Prompts
 from models.errors import EncoderError
 from models.native import encoder
-from models.native.bert_files import BertFiles, _buckets
 from models.native.encoder import Kernel, NativeEncoder, kernels, pack, runs_here, suits
 from models.native.library import LIBRARY
 from models.native.threads import NativeThreads
 from models.types import Matrix
 from tests.models.native.test_threads import collect
+from tests.models.native.tiny_berts import MODELS, changed, facts
 from tests.tiny_model import MAX_POSITIONS, WORDS, write_tiny_model
 
-MODELS = {
-    "mean": {"dim": 64},
-    "first": {"dim": 64, "pooling_mode": "cls"},
-    "wide heads": {"dim": 128},
-    "many heads": {"dim": 256, "heads": 8},
-    "roberta": {"dim": 64, "kind": "xlm-roberta"},
-    "mpnet": {"dim": 64, "kind": "mpnet"},
-}
 CLOSE = 0.998
-
-
-def facts(dim: int, max_tokens: int = MAX_POSITIONS) -> EncoderFacts:
-    return EncoderFacts(
-        name="tiny",
-        revision=None,
-        dim=dim,
-        max_tokens=max_tokens,
-        prompts=Prompts(),
-        precision="float32",
-        fingerprint="",
-        query_runtime="native-int8",
-    )
-
-
-@pytest.fixture(scope="module")
-def folder_of(tmp_path_factory: pytest.TempPathFactory):
-    """Writes each model once."""
-
-    @cache
-    def write(name: str) -> Path:
-        folder = tmp_path_factory.mktemp("native") / "model"
-        # Larger weights make attention so sharp that rounding decides whom it looks at.
-        return write_tiny_model(folder, max_seq_length=MAX_POSITIONS, initializer_range=0.15, **MODELS[name])
-
-    return write
 
 
 @cache
@@ -122,12 +85,6 @@ def test_a_text_may_spell_padding(folder_of, monkeypatch: pytest.MonkeyPatch, na
         assert parts.result()[0] @ vector > CLOSE
 
 
-@pytest.mark.parametrize("n", [1, 2, 64, 512])
-def test_distances_fall_into_torchs_buckets(n: int) -> None:
-    expected = MPNetEncoder.relative_position_bucket(torch.arange(1 - n, n))
-    np.testing.assert_array_equal(_buckets(n), expected)
-
-
 @pytest.mark.parametrize("kernel", kernels()[:-1])
 def test_instructions_differ_in_the_last_digits_alone(folder_of, kernel: Kernel) -> None:
     """The portable kernel is the oracle of the others: a rounding that falls otherwise is all they may differ by.
@@ -143,7 +100,7 @@ def test_instructions_differ_in_the_last_digits_alone(folder_of, kernel: Kernel)
     assert cosines(found, expected).mean() > 0.9996
 
 
-@pytest.mark.parametrize("name", ["mean", "first"])
+@pytest.mark.parametrize("name", ["mean", "first", "mpnet"])
 @pytest.mark.parametrize("kernel", kernels())
 @pytest.mark.parametrize("threads", [1, 4])
 def test_however_many_encode_a_text_the_vector_is_the_same(folder_of, monkeypatch, name, kernel, threads) -> None:
@@ -208,47 +165,6 @@ def test_packed_weights_are_the_weights_within_half_a_step(high: int, wide: int,
     assert (np.abs(rounded * factors[:, None] - weight) <= factors[:, None] * 0.501).all()
 
 
-def test_words_stay_in_the_models_file(folder_of) -> None:
-    words = BertFiles(folder_of("mean")).words
-    assert not words.flags.owndata
-    assert not words.flags.writeable
-
-
-def changed(folder: Path, to: Path, file: str, **fields: object) -> Path:
-    copy = Path(shutil.copytree(folder, to / "copy"))
-    path = next(copy.rglob(file)) if "/" not in file else copy / file
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-    return copy
-
-
-@pytest.mark.parametrize(
-    ("file", "fields", "reason"),
-    [
-        ("config.json", {"model_type": "electra"}, "holds a electra with gelu and absolute positions, no plain BERT"),
-        ("config.json", {"model_type": "mpnet"}, "encoder.relative_attention_bias.weight"),
-        ("config.json", {"hidden_act": "gelu_new"}, "a bert with gelu_new"),
-        ("config.json", {"position_embedding_type": "relative_key"}, "relative_key positions"),
-        ("config.json", {"num_attention_heads": 4}, "no native-int8 of a model with BertShape"),
-        ("config.json", {"intermediate_size": 96}, "no native-int8 of a model with BertShape"),
-        ("config.json", {"intermediate_size": 192}, r"is F32 of shape \(128, 64\), not F32 of \(192, 64\)"),
-        ("config.json", {"num_hidden_layers": 3}, "encoder.layer.2.attention.self.query.weight"),
-        ("1_Pooling/config.json", {"pooling_mode": "max"}, "pools by"),
-        ("1_Pooling/config.json", {"include_prompt": False}, "pools by"),
-    ],
-)
-def test_other_models_are_refused(folder_of, tmp_path: Path, file: str, fields: dict, reason: str) -> None:
-    folder = changed(folder_of("mean"), tmp_path, file, **fields)
-    with pytest.raises(EncoderError, match=reason):
-        NativeEncoder(folder, facts(64), 1, Kernel.PORTABLE)
-
-
-def test_a_network_narrower_than_what_it_reads_is_refused(folder_of, tmp_path: Path) -> None:
-    """Room is made for its width."""
-    folder = changed(folder_of("wide heads"), tmp_path, "config.json", intermediate_size=64)
-    with pytest.raises(EncoderError, match="no native-int8 of a model with BertShape"):
-        NativeEncoder(folder, facts(128), 1, Kernel.PORTABLE)
-
-
 def test_a_build_asks_which_models_suit(folder_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "runs_here", lambda: True)
     assert suits(folder_of("mean"))
@@ -257,37 +173,6 @@ def test_a_build_asks_which_models_suit(folder_of, tmp_path: Path, monkeypatch: 
     assert not suits(tmp_path)
     monkeypatch.setattr(encoder, "runs_here", lambda: False)
     assert not suits(folder_of("mean"))
-
-
-def test_a_model_with_more_modules_is_refused(folder_of, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
-    modules = json.loads((copy / "modules.json").read_text())
-    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
-    (copy / "modules.json").write_text(json.dumps(modules))
-    with pytest.raises(EncoderError, match="a model of Transformer, Pooling, Dense"):
-        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
-
-
-def test_other_numbers_and_fewer_words_are_refused(folder_of, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
-    tensors = load_file(copy / "model.safetensors")
-    name = "encoder.layer.0.output.dense.weight"
-    save_file({**tensors, name: tensors[name].astype(np.float16)}, copy / "model.safetensors")
-    with pytest.raises(EncoderError, match="F16 of shape"):
-        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
-    name = "embeddings.word_embeddings.weight"
-    save_file({**tensors, name: tensors[name][:-1]}, copy / "model.safetensors")
-    with pytest.raises(EncoderError, match=r"the tokenizer knows \d+ tokens"):
-        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
-    save_file(tensors, copy / "model.safetensors")
-    with pytest.raises(EncoderError, match="may give 4096 of a text"):
-        NativeEncoder(copy, facts(64, max_tokens=4096), 1, Kernel.PORTABLE)
-    with pytest.raises(EncoderError, match=r"vectors have 65 dimensions; the model in .* and 64 dimensions"):
-        NativeEncoder(copy, facts(65), 1, Kernel.PORTABLE)
-    tensors["encoder.layer.0.output.dense.weight"][0, 0] = np.nan
-    save_file(tensors, copy / "model.safetensors")
-    with pytest.raises(EncoderError, match="a weight is no number"):
-        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
 
 
 def test_a_token_that_the_model_lacks_is_an_error_and_reads_nothing(folder_of, tmp_path: Path) -> None:
@@ -300,18 +185,6 @@ def test_a_token_that_the_model_lacks_is_an_error_and_reads_nothing(folder_of, t
     assert np.linalg.norm(own.encode_user("coffee")[0]) == pytest.approx(1)
     with pytest.raises(EncoderError, match="tokens up to number 1000000, the model has"):
         own.encode_user("tea")
-
-
-@pytest.mark.parametrize("name", ["config.json", "modules.json", "model.safetensors", "tokenizer.json"])
-@pytest.mark.parametrize("damage", ["deleted", "emptied", "garbled"])
-def test_a_damaged_file_is_an_encoder_error(folder_of, tmp_path: Path, name: str, damage: str) -> None:
-    copy = Path(shutil.copytree(folder_of("mean"), tmp_path / "copy"))
-    if damage == "deleted":
-        (copy / name).unlink()
-    else:
-        (copy / name).write_bytes(b"" if damage == "emptied" else b"\xff\x00garbage" * 9)
-    with pytest.raises(EncoderError, match=r"(?s)holds no usable model .*; rebuild the artifact"):
-        NativeEncoder(copy, facts(64), 1, Kernel.PORTABLE)
 
 
 def test_a_text_without_any_token_is_an_error(folder_of, tmp_path: Path) -> None:

@@ -29,13 +29,13 @@ from models.training import head as head_module
 from models.training import tower_module
 from models.training.features import Features
 from models.training.fit_parts import fit_parts
-from models.training.judge import CUTOFFS, mean_recalls
+from models.training.judge import CUTOFFS
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
 from models.training.unseen_pools import unseen_pools
-from models.training.weigh import alone, best_weights
+from models.training.weigh import alone, best_weights, weigh
 from models.types import Matrix
 
 _DECAY = 0.8
@@ -119,12 +119,15 @@ def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerU
     scores = PartScores(parts, world.cases, variant.features(world), _DECAY)
     weights = {name: alone(name) for name in ("zero_shot", "behaviour", "tower")}
     weights["all"] = best_weights(scores, getattr(SituationWeights(), world.task))[0]
-    return {name: mean_recalls(scores.total(chosen), world.cases) for name, chosen in weights.items()}
+    return {name: scores.by_case(chosen) for name, chosen in weights.items()}
 
 
 def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     """Yields a row for each loss of the head, on pools of the same parts: recall before and after, cross-fitted."""
-    pools = unseen_pools(parts, {world.task: world.cases}, world.cases, world.features(), _DECAY)
+    features = world.features()
+    pools = unseen_pools(
+        parts, weigh(parts, {world.task: world.cases}, features, _DECAY), world.cases, features, _DECAY
+    )
     yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
     losses: dict[str, Callable[..., Tensor]] = {
         "list-wise softmax, as shipped": functional.log_softmax,

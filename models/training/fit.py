@@ -21,7 +21,7 @@ from models.training.situations import queries_of
 from models.training.split import TASKS, Case, Split, Task, draw, split
 from models.training.tower_module import TowerTraining
 from models.training.unseen_pools import unseen_pools
-from models.training.weigh import alone, weigh, weigh_freshness, weigh_trend
+from models.training.weigh import alone, best_decay, weigh, weigh_freshness, weigh_trend
 from models.types import JsonValue
 
 _LATE = 0.75  # of all epochs: by then the learning rate is nearly down
@@ -126,7 +126,9 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     parts = parts.with_freshness(freshness)
     trend = weigh_trend(parts, by_task, features, middle)
     parts = parts.with_trend(trend)
-    decay, weights, figures = weigh(parts, by_task, features, decays)
+    decay = best_decay(parts, by_task, features, decays)
+    weighed = weigh(parts, by_task, features, decay)
+    figures = dict(weighed.figures)
     if parts.freshness is not None:
         figures[FRESHNESS] = freshness
     if parts.trends:
@@ -135,8 +137,8 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
-    head, figures["head"] = fit_head(unseen_pools(parts, by_task, judged, features, decay), seed=seed)
-    return Recipe(decay, weights, training, parts_fit.held, freshness, trend, head, figures)
+    head, figures["head"] = fit_head(unseen_pools(parts, weighed, judged, features, decay), seed=seed)
+    return Recipe(decay, weighed.chosen, training, parts_fit.held, freshness, trend, head, figures)
 
 
 def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:

@@ -13,8 +13,7 @@ from models.types import Matrix, Rows, Vector
 
 CUTOFFS = (10, 20, 50, 100)
 _BATCH = 256
-_FAR = np.iinfo(np.int64).max
-_FEW = 3  # targets, each of which is looked up faster than the best of all items are found
+_FAR = np.int32(np.iinfo(np.int32).max)
 
 
 class Scorer(Protocol):
@@ -79,8 +78,14 @@ def recalls(scores: Matrix, cases: Sequence[Case]) -> dict[int, metrics.PerUser]
         scores: Of all items, shape `(n_cases, n_items)`.
         cases: Who is asked.
     """
-    ranks = [_ranks(row, case) for row, case in zip(scores, cases, strict=True)]
-    return {k: np.array([(rank < k).sum() / min(k, len(rank)) for rank in ranks]) for k in CUTOFFS}
+    counts = np.array([len(case.targets) for case in cases])
+    asking = np.repeat(np.arange(len(cases)), counts)
+    targets = np.concatenate([case.targets for case in cases])
+    left = scores.copy()
+    left.reshape(-1)[np.concatenate([row * scores.shape[1] + case.history for row, case in enumerate(cases)])] = -np.inf
+    # A target whose score is no finite number is far: what gives such finds nothing.
+    ranks = np.where(np.isfinite(scores[asking, targets]), _ranks(left, max(CUTOFFS))[asking, targets], _FAR)
+    return {k: np.bincount(asking, ranks < k, len(cases)) / np.minimum(k, counts) for k in CUTOFFS}
 
 
 def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
@@ -89,27 +94,19 @@ def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
     return found
 
 
-def _ranks(scores: Vector, case: Case) -> Rows:
-    """Returns how many items outside the history stand before each target; beyond every cutoff it may be `_FAR`.
+def _ranks(scores: Matrix, k: int) -> NDArray[np.int32]:
+    """Returns how many items of a row stand before each; beyond the first k it may be `_FAR`.
 
-    Equal scores are in item order. A target whose score is no finite number is far: what gives such finds nothing.
+    Equal scores are in item order.
     """
-    left, k = scores.copy(), max(CUTOFFS)
-    left[case.history] = -np.inf
-    if len(case.targets) <= _FEW:
-        ranks = np.array([_n_before(left, target) for target in case.targets.tolist()], np.int64)
-    else:
-        first = np.flatnonzero(left >= (np.partition(left, -k)[-k] if len(left) > k else -np.inf))
-        by_item = np.full(len(left), _FAR)
-        by_item[first[np.argsort(-left[first], kind="stable")]] = np.arange(len(first))
-        ranks = by_item[case.targets]
-    ranks[~np.isfinite(scores[case.targets])] = _FAR
+    n_rows, n_items = scores.shape
+    least = np.partition(scores, -k, axis=1)[:, -k:][:, :1] if n_items > k else np.full((n_rows, 1), -np.inf)
+    first = np.flatnonzero(scores >= least)
+    rows = first // n_items
+    order = np.lexsort((-scores.reshape(-1)[first], rows))
+    ranks = np.full(scores.shape, _FAR)
+    ranks.reshape(-1)[first[order]] = np.arange(len(rows)) - np.searchsorted(rows, rows)
     return ranks
-
-
-def _n_before(scores: Vector, row: int) -> int:
-    """Returns how many items stand before one; equal scores are in item order."""
-    return int(np.count_nonzero(scores > scores[row]) + np.count_nonzero(scores[:row] == scores[row]))
 
 
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:

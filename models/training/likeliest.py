@@ -57,27 +57,33 @@ class Likelihood:
         n_items = scores.part(names[0]).shape[1]
         step = math.ceil(len(scores.cases) * n_items / _MAX_SCORES)
         step = max(1, min(step, len(scores.cases) // _ENOUGH_CASES))
-        cases = scores.cases[::step]
-        self._parts = [scores.part(name)[::step] for name in names]
-        self.says_anything = np.array([part.any() for part in self._parts])
-        self._seen = _flat([case.history for case in cases], n_items)
+        scores = scores.some(slice(None, None, step))
+        cases, parts = scores.cases, [scores.part(name) for name in names]
+        self.says_anything = np.array([part.any() for part in parts])
         counts = [len(case.targets) for case in cases]
         shares = np.repeat(1 / np.array(counts, np.float64), counts)
         targets = _flat([case.targets for case in cases], n_items)
-        self._found = np.array([shares @ part.reshape(-1)[targets] for part in self._parts]) / len(cases)
+        self._found = np.array([shares @ part.reshape(-1)[targets] for part in parts]) / len(cases)
+        self._n_cases = len(cases)
+        self._blocks = [
+            ([part[rows] for part in parts], _flat([case.history for case in cases[rows]], n_items))
+            for rows in scores.blocks()
+        ]
 
     def __call__(self, weights: Weights) -> tuple[float, Weights]:
         """Returns it and its gradient."""
-        total = np.zeros(self._parts[0].shape, np.float32)
-        for weight, part in zip(weights, self._parts, strict=True):
-            total += np.float32(weight) * part
-        total.reshape(-1)[self._seen] = -np.inf
-        largest = total.max(axis=1, keepdims=True)
-        share = np.exp(total - largest, out=total)
-        sums = share.sum(axis=1, dtype=np.float64)
-        expected = [np.mean(np.einsum("ij,ij->i", share, part) / sums) for part in self._parts]
-        loss = np.mean(largest[:, 0] + np.log(sums)) - weights @ self._found
-        return float(loss), np.array(expected) - self._found
+        loss, expected = 0.0, np.zeros(len(weights))
+        for parts, seen in self._blocks:
+            total = np.zeros(parts[0].shape, np.float32)
+            for weight, part in zip(weights, parts, strict=True):
+                total += np.float32(weight) * part
+            total.reshape(-1)[seen] = -np.inf
+            largest = total.max(axis=1, keepdims=True)
+            share = np.exp(total - largest, out=total)
+            sums = share.sum(axis=1, dtype=np.float64)
+            loss += float(np.sum(largest[:, 0] + np.log(sums)))
+            expected += [np.sum(np.einsum("ij,ij->i", share, part) / sums) for part in parts]
+        return loss / self._n_cases - float(weights @ self._found), expected / self._n_cases - self._found
 
 
 def _flat(rows: Sequence[Rows], n_items: int) -> Rows:

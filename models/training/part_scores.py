@@ -1,7 +1,9 @@
 """The parts' scores of validation cases, computed once, so that weights can be tried cheaply."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -9,11 +11,12 @@ from models.fused import FusedMatching, KnownUser, Parts, PartWeights, Situation
 from models.item_side import ItemSide
 from models.training.features import Features
 from models.training.freshness import Freshness
-from models.training.judge import mean_recalls, recalls
+from models.training.judge import CUTOFFS, recalls
 from models.training.metrics import PerUser
 from models.training.split import Case
 from models.types import JsonValue, Matrix, Vector
 
+_BLOCK_SCORES = 640_000
 _BLOCK = 32  # cases whose texts are looked up together: some have hundreds
 
 
@@ -95,28 +98,46 @@ class PartScores:
             known = np.concatenate([getattr(user, name) for user in users])
             self._scores[name] = scale(known, covariance(items)) @ items.T
 
+    def some(self, rows: slice) -> Self:
+        """Returns the scores of some cases, which share memory with these."""
+        some = copy(self)
+        some.cases = self.cases[rows]
+        some._scores = {name: scores[rows] for name, scores in self._scores.items()}
+        return some
+
     def recall(self, weights: PartWeights) -> float:
         """Returns the mean of recall over cutoffs and cases."""
-        return float(self.by_case(self.total(weights)).mean())
+        return float(self.by_case(weights).mean())
 
-    def by_case(self, total: Matrix) -> PerUser:
-        """Returns each case's mean recall over the cutoffs, shape `(n_cases,)`, by scores such as `total` gives."""
-        return mean_recalls(total, self.cases)
+    def by_case(self, weights: PartWeights) -> PerUser:
+        """Returns each case's mean recall over the cutoffs, shape `(n_cases,)`."""
+        by_case: PerUser = np.mean(list(self.recalls(weights).values()), axis=0)
+        return by_case
 
     def figures(self, weights: PartWeights) -> dict[str, JsonValue]:
         """Returns recall by cutoff."""
-        by_cutoff = recalls(self.total(weights), self.cases)
-        return {f"recall@{k}": round(float(values.mean()), 4) for k, values in by_cutoff.items()}
+        return {f"recall@{k}": round(float(values.mean()), 4) for k, values in self.recalls(weights).items()}
+
+    def recalls(self, weights: PartWeights) -> dict[int, PerUser]:
+        """Returns each case's recall at each cutoff, the history left out."""
+        blocks = [recalls(self._total(weights, rows), self.cases[rows]) for rows in self.blocks()]
+        return {k: np.concatenate([block[k] for block in blocks]) for k in CUTOFFS}
 
     def part(self, name: str) -> Matrix:
         """Returns one part's scores, shape `(n_cases, n_items)`."""
         return self._scores[name]
 
-    def total(self, weights: PartWeights) -> Matrix:
-        """Returns the weighted sum of the parts' scores, shape `(n_cases, n_items)`."""
-        total = np.zeros_like(next(iter(self._scores.values())))
+    def blocks(self) -> list[slice]:
+        """Returns the cases in blocks whose scores stay in a core's cache."""
+        size = max(1, _BLOCK_SCORES // next(iter(self._scores.values())).shape[1])
+        return [slice(start, start + size) for start in range(0, len(self.cases), size)]
+
+    def _total(self, weights: PartWeights, rows: slice) -> Matrix:
+        """Returns the weighted sum of the parts' scores of some cases, shape `(n, n_items)`."""
+        total = np.zeros_like(next(iter(self._scores.values()))[rows])
         for name, score in self._scores.items():
-            total += getattr(weights, name) * score
+            if weight := getattr(weights, name):
+                total += np.float32(weight) * score[rows]
         return total
 
 

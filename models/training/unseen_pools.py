@@ -5,42 +5,29 @@ a head that gains would seem to gain less than it does. (Half the cases choose a
 is left of the bias favours the head.)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from models.training.features import Features
 from models.training.head import Pools, joined, make_pools
 from models.training.part_scores import FittedParts
-from models.training.situations import by_situation
-from models.training.split import Case, Task
-from models.training.weigh import weigh_situations
+from models.training.split import Case
+from models.training.weigh import Weighed, half_of
 
 
 def unseen_pools(
-    parts: FittedParts,
-    by_task: Mapping[Task, Sequence[Case]],
-    judged: Sequence[Case],
-    features: Features,
-    decay: float,
+    parts: FittedParts, weighed: Weighed, judged: Sequence[Case], features: Features, decay: float
 ) -> Pools:
-    """Returns the pools of cases, each half of them by weights that the other half chooses.
+    """Returns the pools of cases, each half of them by weights that the other half chose.
 
     Args:
         parts: Fitted on what was before the cases.
-        by_task: Cases that choose weights; the queries do, too.
+        weighed: What the cases chose.
         judged: Whose pools are made.
-        features: Of their texts, and of the queries.
-        decay: What a step back multiplies a weight by.
+        features: Of their texts.
+        decay: What a step back in texts or history multiplies a weight by.
     """
-    items, by, pools = parts.items.joined(), by_situation(by_task, features), list[Pools]()
-    for half in (0, 1):
-        others = {situation: [case for case in cases if _half(case) != half] for situation, cases in by.items()}
-        choosing = {situation: cases for situation, cases in others.items() if cases}
-        weights, _ = weigh_situations(parts, choosing, features, decay)
-        asked = [case for case in judged if _half(case) == half]
+    items, pools = parts.items.joined(), list[Pools]()
+    for half, weights in enumerate(weighed.unseen):
+        asked = [case for case in judged if half_of(case) == half]
         pools.append(make_pools(parts.matching(decay, weights), items, parts.words, asked, features))
     return joined(pools)
-
-
-def _half(case: Case) -> int:
-    """Returns which half a case belongs to: by its user, or, where a few words ask for their item, by that."""
-    return int(case.user if case.user >= 0 else case.targets[0]) % 2

@@ -1,8 +1,10 @@
 """What each part weighs, and how fast a history fades: weights by likelihood, then by validation recall."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 
-import numpy as np
+import torch
 
 from models.fused import PartWeights, SituationWeights
 from models.training.features import Features
@@ -10,9 +12,10 @@ from models.training.gains import is_gain
 from models.training.likeliest import likeliest
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
+from models.training.side_by_side import side_by_side
 from models.training.situations import ENOUGH, by_situation
 from models.training.split import Case, Task
-from models.types import JsonValue, Matrix
+from models.types import JsonValue
 
 # By likelihood weights are nearly right; recall, which is what counts, moves them a little.
 _FACTORS = (0.0, 0.5, 0.7, 1.4, 2.0)
@@ -22,50 +25,73 @@ _LEAST_ZERO_SHOT = 0.05
 _FRESHNESS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
-def weigh(
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Weights by situation, and what they reach.
+
+    Attributes:
+        chosen: By all cases.
+        unseen: For the cases of either half, chosen by the others: weights are nearly always a little better for the
+            cases that chose them.
+        figures: By situation, recall of all cases by `chosen` and by other weights.
+    """
+
+    chosen: SituationWeights
+    unseen: tuple[SituationWeights, SituationWeights]
+    figures: dict[str, JsonValue]
+
+
+def half_of(case: Case) -> int:
+    """Returns which half a case belongs to: by its user, or, where a few words ask for their item, by that."""
+    return int(case.user if case.user >= 0 else case.targets[0]) % 2
+
+
+def best_decay(
     parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decays: Sequence[float]
-) -> tuple[float, SituationWeights, dict[str, JsonValue]]:
-    """Returns decay and weights of the best validation recall, and by situation what that is beside other weights.
+) -> float:
+    """Returns what a step back in texts or history multiplies a weight by, for the best validation recall.
 
     Args:
         parts: Fitted on what was before the cases.
         by_task: Validation cases.
-        features: Of their texts, and of the queries.
-        decays: What a step back in texts or history may multiply a weight by.
+        features: Of their texts.
+        decays: What is tried.
     """
     main: Task = "history" if "history" in by_task else "text"
 
     def reached_with(decay: float) -> float:  # one decay's scores at a time: together they take gigabytes
         return best_weights(PartScores(parts, by_task[main], features, decay), getattr(SituationWeights(), main))[1]
 
-    decay = max(decays, key=reached_with) if len(decays) > 1 else decays[0]
-    weights, figures = weigh_situations(parts, by_situation(by_task, features), features, decay)
-    return decay, weights, figures
+    return max(decays, key=reached_with) if len(decays) > 1 else decays[0]
 
 
-def weigh_situations(
-    parts: FittedParts, cases: Mapping[str, Sequence[Case]], features: Features, decay: float
-) -> tuple[SituationWeights, dict[str, JsonValue]]:
-    """Returns the weights of each situation that has cases, and what their recall is beside other weights'.
+def weigh(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float) -> Weighed:
+    """Returns the weights of each situation that has cases; others keep the default.
 
     Args:
         parts: Fitted on what was before the cases.
-        cases: By situation.
-        features: Of their texts.
+        by_task: Validation cases.
+        features: Of their texts, and of the queries.
         decay: What a step back in texts or history multiplies a weight by.
     """
-    default, chosen = SituationWeights(), dict[str, PartWeights]()
-    figures: dict[str, JsonValue] = {}
-    for situation, asked in cases.items():
-        scores = PartScores(parts, asked, features, decay)
-        chosen[situation], _ = best_weights(scores, getattr(default, situation))
-        figures[situation] = {
-            "cases": len(asked),
-            "product": scores.figures(chosen[situation]),
-            "zero_shot": scores.figures(alone("zero_shot")),
-            "popularity": scores.figures(alone("popularity")),
-        }
-    return default.model_copy(update=chosen), figures
+    default, figures = SituationWeights(), dict[str, JsonValue]()
+    chosen: list[dict[str, PartWeights]] = [{}, {}, {}]
+    with side_by_side(torch.get_num_threads(), 1) as workers:
+        for situation, cases in by_situation(by_task, features).items():
+            first = sorted(cases, key=half_of)  # so that halves are views of the scores
+            scores, n_first = PartScores(parts, first, features, decay), sum(half_of(case) == 0 for case in first)
+            choosing = [scores, scores.some(slice(n_first, None)), scores.some(slice(n_first))]
+            best = workers.map(best_weights, choosing, repeat(getattr(default, situation)))
+            for by_these, (weights, _) in zip(chosen, best, strict=True):
+                by_these[situation] = weights
+            figures[situation] = {
+                "cases": len(cases),
+                "product": scores.figures(chosen[0][situation]),
+                "zero_shot": scores.figures(alone("zero_shot")),
+                "popularity": scores.figures(alone("popularity")),
+            }
+    by_all, *unseen = (default.model_copy(update=weights) for weights in chosen)
+    return Weighed(by_all, (unseen[0], unseen[1]), figures)
 
 
 def weigh_freshness(
@@ -106,7 +132,7 @@ def _gainful(
 
     def reached_by(parts: FittedParts) -> PerUser:  # one choice's scores at a time: together they take gigabytes
         scores = PartScores(parts, by_task[task], features, decay)
-        return scores.by_case(scores.total(best_weights(scores, getattr(SituationWeights(), task))[0]))
+        return scores.by_case(best_weights(scores, getattr(SituationWeights(), task))[0])
 
     chosen, recall = 0.0, None
     for choice, parts in choices.items():
@@ -126,20 +152,21 @@ def best_weights(scores: PartScores, default: PartWeights) -> tuple[PartWeights,
 
     Args:
         scores: Of a situation's validation cases.
-        default: Kept unless the others gain on it beyond noise.
+        default: Kept unless the others gain on it beyond noise, and where there is no case.
     """
+    if not scores.cases:
+        return default, 0.0
     likely = likeliest(scores)
     best = likely.model_copy(update={"zero_shot": max(likely.zero_shot, _LEAST_ZERO_SHOT)})
-    recall = scores.by_case(scores.total(best))
+    recall = scores.by_case(best)
     for name in PartWeights.model_fields:
         if not scores.part(name).any():
             continue
-        others = scores.total(best.model_copy(update={name: 0.0}))
         for weight in _near(name, getattr(best, name)):
-            moved = scores.by_case(_plus(others, weight, scores.part(name)))
-            if moved.mean() > recall.mean():
-                best, recall = best.model_copy(update={name: weight}), moved
-    kept = scores.by_case(scores.total(default))
+            tried = best.model_copy(update={name: weight})
+            if (moved := scores.by_case(tried)).mean() > recall.mean():
+                best, recall = tried, moved
+    kept = scores.by_case(default)
     is_better = is_gain(recall - kept, errors=1 if len(scores.cases) >= ENOUGH else 2)
     return (best, float(recall.mean())) if is_better else (default, float(kept.mean()))
 
@@ -148,8 +175,3 @@ def _near(name: str, weight: float) -> list[float]:
     """Returns the weights of a part that are tried beside what it has."""
     near = {round(factor * weight, 4) for factor in _FACTORS} if weight else _FIRST
     return sorted({max(one, _LEAST_ZERO_SHOT) for one in near} if name == "zero_shot" else near)
-
-
-def _plus(others: Matrix, weight: float, part: Matrix) -> Matrix:
-    total: Matrix = others + np.float32(weight) * part
-    return total

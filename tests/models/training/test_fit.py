@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.errors import DataError
+from models.fused import PartWeights
 from models.training.features import EncodedTexts, Features, make_features
 from models.training.fit import _Epochs, choose, fit
 from models.training.fit_parts import fit_parts
@@ -131,7 +132,8 @@ def test_the_search_judges_what_the_service_does() -> None:
     matching = parts.matching(recipe.decay, recipe.weights)
     for task in TASKS:
         cases = [case for case in held_out.cases if case.task == task][:5]
-        total = PartScores(parts, cases, features, recipe.decay).total(getattr(recipe.weights, task))
+        scores, weights = PartScores(parts, cases, features, recipe.decay), getattr(recipe.weights, task)
+        total = sum(getattr(weights, name) * scores.part(name) for name in PartWeights.model_fields)
         for row, case in zip(total, cases, strict=True):
             asked = matching.ask(next(known_users([case], features, parts.words)))
             assert asked is not None

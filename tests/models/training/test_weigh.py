@@ -1,16 +1,22 @@
 """What the parts weigh: never less recall than by default, and a handful of cases moves nothing within noise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from models.fused import PartWeights
+from models.fused import PartWeights, SituationWeights
+from models.training import weigh as module
+from models.training.fit_parts import fit_parts
 from models.training.likeliest import likeliest
 from models.training.part_scores import PartScores
-from models.training.split import Case
-from models.training.weigh import best_weights
+from models.training.situations import by_situation
+from models.training.split import Case, Task, split
+from models.training.tower_module import TowerTraining
+from models.training.weigh import best_weights, half_of, weigh
 from models.types import Matrix
+from tests.models.training.test_fit import world
 
 N_ITEMS = 300
 ZERO_SHOT = PartWeights(zero_shot=1, behaviour=0, tower=0)
@@ -94,3 +100,36 @@ def test_a_handful_of_cases_moves_nothing_within_noise(times: int, *, moves: boo
         popularity=np.zeros_like(right),
     )
     assert (best_weights(scores, ZERO_SHOT)[0] != ZERO_SHOT) is moves
+
+
+def test_either_half_gets_what_the_others_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    interactions, features = world(texts=True)
+    features = replace(features, queries=dict(zip(features.text_rows, range(12), strict=False)))
+    held_out = split(interactions)
+    parts = fit_parts(held_out.past, features, training=TowerTraining(epochs=1))
+    by_task: dict[Task, list[Case]] = {"text": [case for case in held_out.cases if case.task == "text"]}
+
+    def best(scores: PartScores, _: PartWeights) -> tuple[PartWeights, float]:
+        halves = {half_of(case) for case in scores.cases}
+        return PartWeights(zero_shot=sum(halves), tower=len(scores.cases)), 0.0
+
+    monkeypatch.setattr(module, "best_weights", best)
+    found = weigh(parts, by_task, features, 1.0)
+    for situation, cases in by_situation(by_task, features).items():
+        sizes = [sum(half_of(case) == half for case in cases) for half in (0, 1)]
+        assert min(sizes) > 0
+        assert getattr(found.chosen, situation) == PartWeights(zero_shot=1, tower=sum(sizes))
+        assert [getattr(unseen, situation) for unseen in found.unseen] == [
+            PartWeights(zero_shot=1, tower=sizes[1]),
+            PartWeights(zero_shot=0, tower=sizes[0]),
+        ]
+
+
+def test_a_half_that_nobody_chooses_for_keeps_the_default() -> None:
+    interactions, features = world()
+    held_out = split(interactions)
+    parts = fit_parts(held_out.past, features, training=TowerTraining(epochs=1))
+    even = [case for case in held_out.cases if case.user % 2 == 0]
+    found = weigh(parts, {"history": even}, features, 0.9)
+    assert found.unseen[0] == SituationWeights()
+    assert found.unseen[1] == found.chosen

@@ -162,6 +162,7 @@ typedef struct {
 enum { PORTABLE, AVX512, AMX };                        /* which instructions compute it */
 enum { BERT_STEP = 64, NARROW_HEAD = 32, WIDE_HEAD = 64 }; /* dim and hidden are multiples of the first; a head's size */
 enum { MAX_GROUPS = 8 };                               /* of what a layer reads */
+enum { POOL_STEP = 16 };
 enum { READ_ROWS = 32 };                               /* rows that products, and columns of distances that attention may read at a time */
 
 /* A search: the k best of the n_compared that are best on a few axes. k <= n_compared <= eligible items. */
@@ -212,6 +213,18 @@ typedef struct {
     float *likelihood; /* becomes the answers' log likelihood */
 } Softmax;
 
+/* Pools that the relation head is fitted on. Parameters, and the loss's gradient by them, lie one behind the other: inner
+   weights (hidden, n_features) and bias, middle weights (hidden, hidden) and bias, outer (hidden), linear (n_features). */
+typedef struct {
+    int64_t size, n_features, hidden; /* size: candidates of a pool; n: that, filled up to a multiple of POOL_STEP */
+    const float *features;            /* of all pools, (n_features, n) each */
+    const float *wanted;              /* (n) each: shares of the right answers, which sum to 1 */
+    int64_t n_pools;
+    const int64_t *pools; /* which are read, (n_pools,) */
+    const float *parameters;
+    float *gradient; /* is added to */
+} HeadFit;
+
 /* What a thread of the library's own does, once: run(what). */
 typedef struct Job {
     struct Job *next;
@@ -235,6 +248,7 @@ void recall_features(const Known *known, const int64_t *rows, const float *score
 void recall_head(const Head *head, const float *features, int64_t n, float *scores, int32_t *order);
 void recall_find(Find *find);
 void recall_softmax(const Softmax *softmax);
+float recall_head_gradient(const HeadFit *fit);
 double recall_seconds(void);
 Threads *recall_start_threads(int n, int bell);
 void recall_send(Threads *threads, Job *job);

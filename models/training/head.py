@@ -10,15 +10,14 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from models.fused import SITUATIONS, FusedMatching, Situation
 from models.relation_features import N_FEATURES, relation_features
-from models.relation_head import HIDDEN, FeatureHead
+from models.relation_head import FeatureHead
 from models.training.features import Features
 from models.training.gains import is_gain, is_loss
+from models.training.head_network import HeadFit, HeadNetwork, PoolFeatures
 from models.training.judge import CUTOFFS, best_rows
 from models.training.metrics import PerUser
 from models.training.part_scores import known_users
@@ -28,9 +27,6 @@ from models.training.split import Case
 from models.types import JsonValue, Mask, Matrix, Rows
 
 _POOL = 300
-_EPOCHS = 15
-_RATE = 5e-3
-_BATCH = 64
 _FOLDS = 4
 _DRAWS = 3
 """How often a head is cross-fitted: by one draw of folds and starts, a head that is worth nothing acts now and then."""
@@ -51,7 +47,7 @@ class Pools:
         of_users: Which cases are users, not a few words that ask for their item, shape `(n_cases,)`.
     """
 
-    features: np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
+    features: PoolFeatures
     right: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     n_relevant: Rows
     situations: NDArray[np.str_]
@@ -118,7 +114,8 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     }
     if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
-    after = _cross_fitted_recalls(pools, usable, seed)
+    fits = HeadFit(pools.features[usable], pools.right[usable])
+    after = _cross_fitted_recalls(pools, usable, fits, seed)
     groups = _groups(pools)
     better = {name: _better(before, after, group) for name, group in groups.items()}
     # Where nothing is measured it acts if it does wherever something is.
@@ -136,7 +133,8 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     figures["shipped"] = any(better.values())
     if not any(better.values()):
         return None, figures
-    return replace(_fit(pools, usable, _start(seed), seed=seed), situations=acting), figures
+    head = fits.fit(np.arange(len(usable)), HeadNetwork(seed), seed=seed)
+    return replace(head, situations=acting), figures
 
 
 def _groups(pools: Pools) -> dict[Situation, Mask]:
@@ -154,20 +152,20 @@ def _groups(pools: Pools) -> dict[Situation, Mask]:
     return groups
 
 
-def _cross_fitted_recalls(pools: Pools, usable: Rows, seed: int) -> dict[int, PerUser]:
+def _cross_fitted_recalls(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> dict[int, PerUser]:
     """Returns each case's recalls by heads that didn't see it, means over some draws."""
-    draws = [_recalls(pools, _cross_fitted(pools, usable, seed + draw)) for draw in range(_DRAWS)]
+    draws = [_recalls(pools, _cross_fitted(pools, usable, fits, seed + draw)) for draw in range(_DRAWS)]
     return {k: np.mean([recalls[k] for recalls in draws], axis=0) for k in CUTOFFS}
 
 
-def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> Matrix:
+def _cross_fitted(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> Matrix:
     """Returns the scores of each pool by a head that didn't see it, shape `(n_cases, pool)`."""
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
-    others = [usable[fold[usable] != number] for number in range(_FOLDS)]
-    starts = [_start(seed) for _ in others]  # before the workers: torch draws them from a state that all share
+    others = [np.flatnonzero(fold[usable] != number) for number in range(_FOLDS)]
+    starts = [HeadNetwork(seed) for _ in others]  # before the workers: torch draws them from a state that all share
     scores = np.zeros(pools.right.shape, np.float32)
     with side_by_side(min(_FOLDS, torch.get_num_threads()), 1) as workers:
-        heads = workers.map(partial(_fit, pools, seed=seed), others, starts)
+        heads = workers.map(partial(fits.fit, seed=seed), others, starts)
         for number, head in enumerate(heads):
             judged = fold == number
             scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
@@ -191,51 +189,3 @@ def _recalls(pools: Pools, scores: Matrix) -> dict[int, PerUser]:
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(pools.right, order, axis=1)
     return {k: ranked[:, :k].sum(axis=1) / np.minimum(k, pools.n_relevant) for k in CUTOFFS}
-
-
-class _Network(nn.Module):
-    """The feature head in torch; its last layer starts at 0 and its linear part at the recall score."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.middle = nn.Linear(N_FEATURES, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
-        self.outer = nn.Linear(HIDDEN, 1, bias=False)
-        nn.init.zeros_(self.outer.weight)
-        start = torch.zeros(N_FEATURES)
-        start[0] = 1.0
-        self.linear = nn.Parameter(start)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns the score of each candidate."""
-        hidden = F.relu(self.middle(F.relu(self.inner(features))))
-        scores: Tensor = features @ self.linear + self.outer(hidden)[..., 0]
-        return scores
-
-
-def _start(seed: int) -> _Network:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return _Network()
-
-
-def _fit(pools: Pools, rows: Rows, network: _Network, *, seed: int) -> FeatureHead:
-    """Returns the head that a network becomes on some of the pools."""
-    features, right = pools.features[rows], pools.right[rows]
-    mean, deviation = features.mean(axis=(0, 1)), features.std(axis=(0, 1))
-    deviation = np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
-    known = torch.from_numpy((features - mean) / deviation)
-    wanted = torch.from_numpy(right / right.sum(axis=1, keepdims=True)).float()
-    generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-2)
-    steps = _EPOCHS * -(-len(rows) // _BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_RATE, total_steps=steps + 1)
-    for _ in range(_EPOCHS):
-        for batch in torch.split(torch.randperm(len(rows), generator=generator), _BATCH):
-            optimiser.zero_grad()
-            loss = -(wanted[batch] * F.log_softmax(network(known[batch]), dim=-1)).sum(dim=-1).mean()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch ships it untyped
-            optimiser.step()
-            schedule.step()
-    tensors = {name: tensor.detach().numpy().copy() for name, tensor in network.state_dict().items()}
-    tensors["outer.weight"] = tensors["outer.weight"][0]
-    return FeatureHead(tensors | {"mean": mean.astype(np.float32), "deviation": deviation})

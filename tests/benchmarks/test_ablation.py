@@ -20,7 +20,8 @@ from benchmarks.ablation import (
 from benchmarks.ablation_world import World, read_world
 from benchmarks.head_losses import binary_cross_entropy, pairwise
 from models.errors import ConfigError
-from models.training import head
+from models.native.library import LIBRARY
+from models.training import head, head_network
 from models.training.features import EncodedTexts, Features, make_features
 from models.training.fit_parts import fit_parts
 from models.training.tower_module import TowerTraining
@@ -69,7 +70,7 @@ def test_every_constant_is_one_of_a_module_and_stands_again_afterwards() -> None
 
 def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "_LEAST_POOLS", 1)
-    monkeypatch.setattr(head, "_EPOCHS", 1)
+    monkeypatch.setattr(head_network, "_EPOCHS", 1)
     parts = fit_parts(world.past, world.features(), training=TowerTraining(epochs=1))
     rows = list(head_rows(world, parts))
     assert [row[0] for row in rows[1:]] == [
@@ -79,7 +80,8 @@ def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.Mon
         "binary cross-entropy",
     ]
     assert all(0 < float(recall) <= 1 for row in rows[1:] for recall in row[1:5])
-    assert head.F is functional
+    assert head_network.F is functional
+    assert head_network.LIBRARY is LIBRARY
 
 
 def test_losses_of_one_right_answer_are_what_their_names_say() -> None:

@@ -8,6 +8,7 @@ import pytest
 from models.fused import SITUATIONS
 from models.relation_features import N_FEATURES
 from models.training.head import Pools, _better, fit_head
+from models.training.head_network import HeadFit
 from models.types import JsonValue, Matrix, Rows
 from tests.quick_fits import fit_thoroughly
 
@@ -127,7 +128,7 @@ def test_one_lucky_draw_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_thoroughly(monkeypatch)
     source = pools(400, told_by=0, noise=0.5)
 
-    def drawn(source: Pools, _: Rows, seed: int) -> Matrix:
+    def drawn(source: Pools, _: Rows, __: HeadFit, seed: int) -> Matrix:
         right = source.right.astype(np.float32)
         return right if seed == 7 else -right
 

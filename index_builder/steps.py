@@ -115,7 +115,7 @@ class Steps:
             )
         self.warnings += encoder.warnings
         made_from = input_facts(inputs, self.config, facts)
-        return Work(self, folder, inputs, facts=facts, load_item_side=load, made_from=made_from)
+        return Work(self, folder, inputs, facts=facts, load_encoder=load, made_from=made_from)
 
 
 class Work:
@@ -126,7 +126,7 @@ class Work:
         folder: The staged directory.
         inputs: As read.
         facts: The encoder's description.
-        load_item_side: Loads what encodes items.
+        load_encoder: Loads what encodes items and user texts.
         made_from: What the manifest says of the inputs.
     """
 
@@ -137,11 +137,11 @@ class Work:
         inputs: Inputs,
         *,
         facts: EncoderFacts,
-        load_item_side: Callable[[], Encoder],
+        load_encoder: Callable[[], Encoder],
         made_from: InputFacts,
     ) -> None:
         self._steps, self._folder, self.inputs = steps, folder, inputs
-        self.facts, self._item_side, self.made_from = facts, cache(load_item_side), made_from
+        self.facts, self._encoder, self.made_from = facts, cache(load_encoder), made_from
 
     @cached_property
     def encoded(self) -> Encoded:
@@ -149,14 +149,14 @@ class Work:
         with self._steps.watch.stage("encode") as counts:
             chunks = EncodedChunks(self._steps.store.root, self.facts.fingerprint)
             texts = [item.text for item in self.inputs.catalogue.items]
-            found = encode_items(texts, self.facts, load=self._item_side, parent=self._steps.parent, chunks=chunks)
+            found = encode_items(texts, self.facts, load=self._encoder, parent=self._steps.parent, chunks=chunks)
             counts |= {"encoded": found.n_encoded, "reused": found.n_reused}
         return found
 
     @cached_property
     def reader(self) -> Encoder:
-        """What reads user texts, each once: what encodes items, on the same device in the same precision."""
-        return Remembering(self._item_side())
+        """What reads user texts, each once."""
+        return Remembering(self._encoder())
 
     def fit(self, inputs: Inputs, *, name: str = "learn") -> Fitted:
         """Learns from interactions and builds the index.

@@ -20,8 +20,8 @@ from models.errors import EncoderError
 from models.native import encoder as native_encoder
 from models.types import JsonValue
 
-_SPEED_TEXTS = 40
-_ROUNDS = 4
+_SPEED_TEXTS = 24
+_ROUNDS = 3
 # Of runtimes nearly as fast as the fastest, the most faithful is taken.
 _NEARLY = 0.9
 

@@ -7,6 +7,7 @@ so that every part's inner products have the deviation `weight` over the catalog
 covariance of the items' part. Numpy only; how the parts are fitted is `models.training`'s business.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -150,15 +151,24 @@ class UserSide:
 
     def tokens(self, user: KnownUser) -> Tokens:
         """Returns the user's texts and items one by one."""
-        text_dim = len(self.projection)
-        meaning, words = user.texts[:, :text_dim], user.texts[:, text_dim:-1]
-        return Tokens(
-            texts=(product(meaning, self.projection), self.tower.texts(meaning, words)),
-            items=self.consumed(user.history),
-            rows=user.history,
-            weights=user.weights,
-            n_words=int(user.texts[:, -1].sum()),
-        )
+        return self.tokens_of([user])[0]
+
+    def tokens_of(self, users: Sequence[KnownUser]) -> list[Tokens]:
+        """Returns the texts and items of users, whose texts are read together."""
+        text_dim, ends = len(self.projection), np.cumsum([len(user.texts) for user in users])
+        texts = np.concatenate([user.texts for user in users])
+        meaning, words = texts[:, :text_dim], texts[:, text_dim:-1]
+        zero_shot, tower = product(meaning, self.projection), self.tower.texts(meaning, words)
+        return [
+            Tokens(
+                texts=(zero_shot[end - len(user.texts) : end], tower[end - len(user.texts) : end]),
+                items=self.consumed(user.history),
+                rows=user.history,
+                weights=user.weights,
+                n_words=int(user.texts[:, -1].sum()),
+            )
+            for user, end in zip(users, ends.tolist(), strict=True)
+        ]
 
     def consumed(self, history: Rows) -> tuple[Matrix, Matrix, Matrix]:
         """Returns zero-shot part, what it adds to the behaviour part, and tower part of each consumed item."""
@@ -222,7 +232,10 @@ class FusedMatching:
 
     def ask(self, user: KnownUser) -> Asked | None:
         """Returns the user's vector and what it is made of, or None where neither text nor history says anything."""
-        tokens = self.side.tokens(user)
+        return self.asked(self.side.tokens(user))
+
+    def asked(self, tokens: Tokens) -> Asked | None:
+        """Returns what `ask` does of a user whose texts and items are there one by one."""
         found = self.side.parts(tokens)
         parts = Parts(
             *(

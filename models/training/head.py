@@ -20,7 +20,7 @@ from models.training.gains import is_gain, is_loss
 from models.training.head_network import HeadFit, HeadNetwork, PoolFeatures
 from models.training.judge import CUTOFFS, best_rows
 from models.training.metrics import PerUser
-from models.training.part_scores import known_users
+from models.training.part_scores import known_users, tokens_of
 from models.training.side_by_side import side_by_side
 from models.training.situations import ENOUGH
 from models.training.split import Case
@@ -72,7 +72,8 @@ def make_pools(
     situations = np.zeros(len(cases), f"U{max(map(len, SITUATIONS))}")
     for start in range(0, len(cases), _BLOCK):
         block = cases[start : start + _BLOCK]
-        asked = [matching.ask(user) for user in known_users(block, features, words)]
+        users = known_users(block, features, words)
+        asked = [matching.asked(tokens) for tokens in tokens_of(matching.side, users)]
         vectors = np.array([np.zeros(items.shape[1]) if user is None else user.vector for user in asked], np.float32)
         scores = vectors @ items.T
         for row, case in zip(scores, block, strict=True):

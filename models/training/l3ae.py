@@ -113,23 +113,25 @@ class L3AE:
 
     def _column_weights(self) -> Vector:
         """Returns w; diag(XᵀSX) and diag(XᵀSX·P₁) are summed over blocks of items, S = (XXᵀ + λI)⁻¹."""
-        n = self._x.shape[1]
+        n_users, n = self._x.shape
         reached, crossed = np.zeros(n, np.float32), np.zeros(n, np.float32)
         by_features = (self._x @ self._phi) @ self._q
+        # XᵀS·XΦQ from the left or from the right, whichever takes fewer products.
+        solved_features = self._s @ by_features if n > n_users else None
         for start in range(0, n, _BLOCK):
             block = slice(start, start + _BLOCK)
-            own = self._x[:, block]
-            solved = (own.T @ self._s).T  # S is symmetric
-            own = own.toarray()
-            reached[block] = (own * solved).sum(axis=0)
-            crossed[block] = (solved * (own - by_features @ self._phi[block].T)).sum(axis=0) / self.held.text
+            own = self._x[:, block].tocoo()
+            solved = own.T.tocsr() @ self._s
+            reached[block] = np.bincount(own.col, own.data * solved[own.col, own.row], own.shape[1])
+            through = solved @ by_features if solved_features is None else own.T.tocsr() @ solved_features
+            crossed[block] = (reached[block] - (through * self._phi[block]).sum(axis=1)) / self.held.text
         d2 = (1 - reached) / self._total
         with_prior = d2 - (self._d1 - crossed) / self._total / self._d1  # diag(P₂C)
         weights: Vector = (1 + self.held.prior * with_prior) / d2
         return weights.astype(np.float32)
 
 
-def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_iter: int = 2) -> tuple[Matrix, Matrix]:
+def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_iter: int = 1) -> tuple[Matrix, Matrix]:
     """Returns A, R of shape `(n, rank)` with B ≈ A·Rᵀ; popular rows, which histories hold more often, fit best.
 
     A randomised SVD (Halko et al. 2011) of diag(√(popularity + 1))·B, which only multiplies by B.

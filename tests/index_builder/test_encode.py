@@ -14,8 +14,10 @@ from index_builder.encoded_chunks import EncodedChunks
 from models.artifact import Artifact, open_artifact
 from models.artifact_store import ArtifactStore
 from models.cpu import has_bfloat16
+from models.encoder import QueryRuntime, load_encoder
 from models.encoder_openvino import OpenVINOEncoder
 from models.errors import EncoderError
+from models.native.encoder import suits
 from models.text import TextRecipe
 from models.types import Item, Matrix
 from tests.artifacts import contents_of, publish
@@ -142,7 +144,7 @@ def test_what_changes_the_vectors_changes_the_fingerprint(tiny: Prepared, tmp_pa
 
 
 def test_items_are_encoded_by_openvino_on_a_cpu(tiny: Prepared) -> None:
-    assert isinstance(tiny.load(), OpenVINOEncoder)
+    assert tiny.load().runtime.startswith("openvino")
 
 
 def test_a_device_that_is_not_there_is_named_once_something_is_new(tiny: Prepared, tiny_parent: Artifact) -> None:
@@ -185,7 +187,6 @@ def test_a_lower_precision_is_taken_only_where_it_equals_the_reference(
     assert (lowest_cosine(prepared, texts, "bfloat16") >= 0.9999) == holds
     assert prepared.facts.precision == ("bfloat16" if holds else "float32")
     loaded = prepared.load()
-    assert isinstance(loaded, OpenVINOEncoder)
     assert loaded.runtime == ("openvino-bf16" if holds and has_bfloat16() else "openvino-f32")
     assert prepared.facts.query_runtime == "openvino-f32"
     from index_builder.encoder_source import find_model
@@ -215,3 +216,27 @@ def test_a_build_that_died_leaves_its_chunks_to_the_next(tmp_path: Path, monkeyp
     again = encode_items(texts, fake_facts(), load=FakeEncoder, parent=None, chunks=EncodedChunks(tmp_path, "fake-0"))
     assert (again.n_encoded, again.n_reused) == (6, 4)
     np.testing.assert_array_equal(again.embeddings, FakeEncoder().encode_items(texts, lambda n: None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "dim", "runtime"),
+    [
+        ("auto", 64, "native-int8"),
+        ("native-int8", 64, "native-int8"),
+        ("openvino-f32", 64, "openvino-f32"),  # what serves is to read users, too
+        ("auto", 32, "openvino-f32"),  # the compiled encoder computes multiples of 64
+    ],
+)
+def test_users_are_read_as_a_service_will_where_that_is_fast(
+    tmp_path: Path, asked: str, dim: int, runtime: QueryRuntime
+) -> None:
+    model = write_tiny_model(tmp_path / "model", dim=dim)
+    facts, load = prepare_with(tmp_path / "artifact", model, query_runtime=asked, dtype="float32")
+    folder = tmp_path / "artifact" / "encoder"
+    expected: QueryRuntime = runtime if suits(folder) else "openvino-f32"
+    reader, loaded = load_encoder(folder, facts.run_by(expected), 1), load()
+    texts = real_texts()[:20]
+    np.testing.assert_allclose(
+        loaded.encode_users(texts, lambda n: None), reader.encode_users(texts, lambda n: None), atol=1e-6
+    )
+    assert loaded.runtime == "openvino-f32"

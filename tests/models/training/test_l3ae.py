@@ -34,10 +34,10 @@ def test_without_a_prior_it_is_steck_s_ease(seed: int) -> None:
     np.testing.assert_allclose(dense(model), np.eye(N) - inverse / np.diag(inverse), atol=1e-4)
 
 
-@given(st.integers(0, 100))
-def test_it_minimises_its_loss_with_a_zero_diagonal(seed: int) -> None:
-    """Each column solves min |x - Xb|² + λ_X|b|² + λ_E|b - c|² under b_jj = 0."""
-    x, phi = consumed(seed), features(seed)
+@given(st.integers(0, 100), st.sampled_from([5, 40]))
+def test_it_minimises_its_loss_with_a_zero_diagonal(seed: int, n_users: int) -> None:
+    """Each column solves min |x - Xb|² + λ_X|b|² + λ_E|b - c|² under b_jj = 0; of more items than users, or fewer."""
+    x, phi = consumed(seed, n_users), features(seed)
     weights = dense(L3AE(x, phi, held=Regularisation(text=2, ridge=3, prior=5)))
     inverse = np.linalg.inv(phi @ phi.T.astype(np.float64) + 2 * np.eye(N))
     prior = -inverse / np.diag(inverse)

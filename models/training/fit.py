@@ -9,12 +9,12 @@ from models.errors import DataError
 from models.fused import PartWeights, SituationWeights
 from models.learnt import Learnt
 from models.relation_head import FeatureHead
+from models.training.behaviour import BehaviourFit
 from models.training.features import Features
 from models.training.fit_parts import PartsFit
 from models.training.freshness import FRESHNESS
 from models.training.head import fit_head
 from models.training.interactions import Interactions
-from models.training.l3ae import Regularisation
 from models.training.part_scores import FittedParts, PartScores
 from models.training.popularity import TREND
 from models.training.situations import queries_of
@@ -50,7 +50,7 @@ class Recipe:
         decay: What a step back in texts or history multiplies a weight by.
         weights: Of the parts, by situation.
         training: How the tower is fitted.
-        held: How strongly the behaviour part is held.
+        behaviour: How the behaviour part is fitted.
         freshness: How much the age of items counts beside their popularity.
         trend: What share of the past counts as lately, where popularity lately counts beside that of all time.
         head: What re-scores the pool; None where it isn't better than the pool's own order.
@@ -61,7 +61,7 @@ class Recipe:
     decay: float
     weights: SituationWeights
     training: TowerTraining
-    held: Regularisation
+    behaviour: BehaviourFit
     freshness: float
     trend: float
     head: FeatureHead | None
@@ -85,7 +85,7 @@ def fit(
     """
     recipe = choose(split(interactions, seed=seed), features, device=device, seed=seed, say=say)
     say(f"all {len(interactions)} interactions")
-    parts_fit = PartsFit(interactions, features, held=recipe.held, seed=seed)
+    parts_fit = PartsFit(interactions, features, behaviour=recipe.behaviour, seed=seed)
     training = recipe.training
     parts = parts_fit.fit(training=training, device=device, on_epoch=_Told(say, training.epochs).keep)
     return parts.with_freshness(recipe.freshness).with_trend(recipe.trend), recipe
@@ -138,7 +138,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     judged += queries_of(features)
     say(f"the relation head, on {len(judged)} cases")
     head, figures["head"] = fit_head(unseen_pools(parts, weighed, judged, features, decay), seed=seed)
-    return Recipe(decay, weighed.chosen, training, parts_fit.held, freshness, trend, head, figures)
+    return Recipe(decay, weighed.chosen, training, parts_fit.behaviour, freshness, trend, head, figures)
 
 
 def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:

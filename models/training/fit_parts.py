@@ -7,11 +7,11 @@ import numpy as np
 from models.fused import Parts, UserSide
 from models.item_side import ItemSide
 from models.tower import TowerFacts
+from models.training.behaviour import BehaviourFit, fit_by_validation
 from models.training.features import Features
 from models.training.freshness import fit_freshness
-from models.training.hold import held_by_validation
 from models.training.interactions import Interactions
-from models.training.l3ae import L3AE, Regularisation, factorise, history_matrix
+from models.training.l3ae import factorise, history_matrix
 from models.training.neighbours import fit_neighbours
 from models.training.part_scores import FittedParts
 from models.training.popularity import fit_trends, standard_popularity
@@ -27,6 +27,8 @@ from models.types import Matrix, Vector
 _ZERO_SHOT_DIM, _BEHAVIOUR_RANK = 192, 384
 _TOWER = TowerFacts(dim=128, members=2, hops=1)
 _LANDMARKS = 1_024
+# What a step back may count, where rows have an order, while it is chosen how the behaviour part is fitted.
+_DECAYS = (0.8, 1.0)
 # Where one pass over the users scores fewer pairs of question and item, it takes seconds, and a tower may take more
 # passes: of few users it still learns in the tenth. So few that validation is noise are not worth them.
 _QUICK, _ENOUGH_USERS = 100_000_000, 500
@@ -44,12 +46,12 @@ class PartsFit:
     Args:
         past: What may be fitted on.
         features: Of items and texts.
-        held: How strongly the behaviour part is held; None: `cases` choose it.
+        behaviour: How the behaviour part is fitted; None: `cases` choose it.
         cases: Of what came after the past.
         seed: Of every draw.
 
     Attributes:
-        held: How strongly the behaviour part is held.
+        behaviour: How the behaviour part is fitted.
     """
 
     def __init__(
@@ -57,22 +59,23 @@ class PartsFit:
         past: Interactions,
         features: Features,
         *,
-        held: Regularisation | None = None,
+        behaviour: BehaviourFit | None = None,
         cases: Sequence[Case] = (),
         seed: int = 0,
     ) -> None:
         events = tuple(events_by_user(past).values())
         popularity = past.popularity(features.n_items)
-        consumed = history_matrix([event.items for event in events], features.n_items)
+        histories = [event.items for event in events]
         meaning = features.item_meaning()
         phi = nystroem(TextKernel(features.embeddings.shape[1]), meaning, n_landmarks=_LANDMARKS, seed=seed)
-        if held is None:
-            behaviour = held_by_validation(consumed, phi, cases, seed=seed)
+        if behaviour is None:
+            decays = _DECAYS if past.times is not None else (1.0,)
+            behaviour, fitted = fit_by_validation(histories, phi, cases, decays=decays, seed=seed)
         else:
-            behaviour = L3AE(consumed, phi, held=held, seed=seed)
-        self.held = behaviour.held
-        self._history, self._behaviour = factorise(behaviour, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
-        self._neighbours = fit_neighbours(consumed, seed=seed)
+            fitted = behaviour.on(histories, phi, seed=seed)
+        self.behaviour = behaviour
+        self._history, self._behaviour = factorise(fitted, popularity, rank=_BEHAVIOUR_RANK, seed=seed)
+        self._neighbours = fit_neighbours(history_matrix(histories, features.n_items), seed=seed)
         self._freshness = fit_freshness(features.item_times, past)
         self._trends = fit_trends(past, features.n_items)
         axes, spread = _principal(meaning)
@@ -151,7 +154,6 @@ def fit_parts(
     features: Features,
     *,
     training: TowerTraining | None = None,
-    held: Regularisation | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> FittedParts:
@@ -161,11 +163,10 @@ def fit_parts(
         past: What may be fitted on.
         features: Of items and texts.
         training: How the tower is fitted.
-        held: How strongly the behaviour part is held.
         device: Torch's word for where the tower is fitted.
         seed: Of every draw.
     """
-    return PartsFit(past, features, held=held, seed=seed).fit(training=training, device=device)
+    return PartsFit(past, features, seed=seed).fit(training=training, device=device)
 
 
 def _tower_facts(text_dim: int, *, ordered: bool) -> TowerFacts:

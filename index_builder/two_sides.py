@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from models.encoder import PROBE_COSINES, Encoder, QueryRuntime
+from models.errors import EncoderError
 from models.types import Matrix, Vector
 
 _CHECKED_TEXTS = 64
@@ -47,9 +48,17 @@ class TwoSides:
 
     def _reader(self, texts: Sequence[str]) -> Encoder:
         if self._users is None:
-            fast = self._load_fast()
-            self._users = fast if fast is not None and self._is_near(fast, texts) else self._items
+            self._users = self._near(texts) or self._items
         return self._users
+
+    def _near(self, texts: Sequence[str]) -> Encoder | None:
+        """Returns what is fast if it works and comes near."""
+        try:
+            fast = self._load_fast()
+            return fast if fast is not None and self._is_near(fast, texts) else None
+        except EncoderError as error:
+            _log.warning("what encodes items reads user texts, too: %s", error)
+            return None
 
     def _is_near(self, fast: Encoder, texts: Sequence[str]) -> bool:
         """Returns whether it gives some texts vectors that a service would take."""

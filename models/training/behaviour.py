@@ -14,13 +14,14 @@ from models.training.judge import mean_recalls
 from models.training.l3ae import L3AE, Regularisation, history_matrix
 from models.training.metrics import PerUser
 from models.training.split import Case
-from models.types import Matrix, Rows
+from models.types import JsonValue, Matrix, Rows
 
 _STRONGER = (400.0, 800.0, 1_600.0)  # λ_X and λ_E alike, one after the other while each gains
 _FAR_BACK = 1_000_000
 _MUCH = 0.1  # of all that is consumed lies further back
 _MAX_CASES = 600
 _LEAST_CASES = 30
+_BLOCK = 200  # cases scored at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class BehaviourFit:
 
     held: Regularisation = field(default_factory=Regularisation)
     longest: int = 50
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        """How strongly, and from how many of each user's newest items, for the manifest; None: from all."""
+        held, is_far_back = self.held, self.longest == _FAR_BACK
+        return {"ridge": held.ridge, "prior": held.prior, "newest": None if is_far_back else self.longest}
 
     def on(self, histories: Sequence[Rows], features: Matrix, *, seed: int = 0) -> L3AE:
         """Returns it fitted.
@@ -63,23 +70,29 @@ def fit_by_validation(
     if len(asked) < _LEAST_CASES:
         return BehaviourFit(), BehaviourFit().on(histories, features, seed=seed)
 
-    def climb(fits: Iterator[BehaviourFit]) -> tuple[BehaviourFit, L3AE, PerUser]:
-        best = tried(next(fits))
-        for fit in fits:
-            if not is_gain((found := tried(fit))[2] - best[2]):
-                break
-            best = found
-        return best
-
-    def tried(fit: BehaviourFit) -> tuple[BehaviourFit, L3AE, PerUser]:
+    def tried(fit: BehaviourFit) -> tuple[L3AE, PerUser]:
         model = fit.on(histories, features, seed=seed)
-        return fit, model, _recall(model, asked, decays)
+        return model, _recall(model, asked, decays)
 
-    best = climb(_stronger(BehaviourFit()))
-    if _share_beyond(histories, best[0].longest) > _MUCH:
-        far_back = climb(_stronger(replace(best[0], longest=_FAR_BACK)))
-        best = far_back if is_gain(far_back[2] - best[2]) else best
-    return best[:2]
+    def climb(fits: Iterator[BehaviourFit]) -> tuple[BehaviourFit, L3AE, PerUser]:
+        best = next(fits)
+        model, recall = tried(best)
+        for fit in fits:
+            stronger, found = tried(fit)
+            if not is_gain(found - recall):
+                break
+            best, model, recall = fit, stronger, found
+        return best, model, recall
+
+    best, model, recall = climb(_stronger(BehaviourFit()))
+    if _share_beyond(histories, len(features), best.longest) > _MUCH:
+        del model  # each may take a gigabyte
+        far_back, model, found = climb(_stronger(replace(best, longest=_FAR_BACK)))
+        if is_gain(found - recall):
+            return far_back, model
+        del model
+        model = best.on(histories, features, seed=seed)
+    return best, model
 
 
 def _stronger(fit: BehaviourFit) -> Iterator[BehaviourFit]:
@@ -90,10 +103,10 @@ def _stronger(fit: BehaviourFit) -> Iterator[BehaviourFit]:
             yield replace(fit, held=Regularisation(ridge=strength, prior=strength))
 
 
-def _share_beyond(histories: Sequence[Rows], longest: int) -> float:
-    """Returns what share of all that is consumed stands further back in its user's history."""
-    lengths = np.array([len(set(history.tolist())) for history in histories])
-    return float(np.maximum(lengths - longest, 0).sum() / max(lengths.sum(), 1))
+def _share_beyond(histories: Sequence[Rows], n_items: int, longest: int) -> float:
+    """Returns what share of all that users consumed stands further back alone."""
+    every = history_matrix(histories, n_items, longest=_FAR_BACK).nnz
+    return float((every - history_matrix(histories, n_items, longest=longest).nnz) / max(every, 1))
 
 
 def _drawn(cases: Sequence[Case], seed: int) -> list[Case]:
@@ -108,6 +121,10 @@ def _recall(model: L3AE, cases: Sequence[Case], decays: Sequence[float]) -> PerU
 
 
 def _recall_by(model: L3AE, cases: Sequence[Case], decay: float) -> PerUser:
-    histories = history_matrix([case.history for case in cases], model.n_items, decay=decay, longest=_FAR_BACK)
-    scores = np.ascontiguousarray(model.transposed_times(histories.T.toarray()).T)
-    return mean_recalls(scores, cases)
+    found = []
+    for start in range(0, len(cases), _BLOCK):
+        block = cases[start : start + _BLOCK]
+        histories = history_matrix([case.history for case in block], model.n_items, decay=decay, longest=_FAR_BACK)
+        scores = np.ascontiguousarray(model.transposed_times(histories.T.toarray()).T)
+        found.append(mean_recalls(scores, block))
+    return np.concatenate(found)

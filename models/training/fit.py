@@ -133,6 +133,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
         figures[FRESHNESS] = freshness
     if parts.trends:
         figures[TREND] = trend
+    figures["behaviour"] = parts_fit.behaviour.facts
     figures["tower"] = {"loss": list(epochs.losses), "recall": list(epochs.recalls)}
     judged = [case for group in _draw(known, _MAX_HEAD_CASES, seed).values() for case in group]
     judged += queries_of(features)

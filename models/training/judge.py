@@ -13,7 +13,8 @@ from models.types import Matrix, Rows, Vector
 
 CUTOFFS = (10, 20, 50, 100)
 _BATCH = 256
-_FAR = np.int32(np.iinfo(np.int32).max)
+_FAR = np.iinfo(np.int64).max
+_FEW = 3  # targets of a case, each of which is looked up faster than the best of all items are found
 
 
 class Scorer(Protocol):
@@ -83,8 +84,9 @@ def recalls(scores: Matrix, cases: Sequence[Case]) -> dict[int, metrics.PerUser]
     targets = np.concatenate([case.targets for case in cases])
     left = scores.copy()
     left.reshape(-1)[np.concatenate([row * scores.shape[1] + case.history for row, case in enumerate(cases)])] = -np.inf
+    rank = _ranks_of_few if counts.max() <= _FEW else _ranks
     # A target whose score is no finite number is far: what gives such finds nothing.
-    ranks = np.where(np.isfinite(scores[asking, targets]), _ranks(left, max(CUTOFFS))[asking, targets], _FAR)
+    ranks = np.where(np.isfinite(scores[asking, targets]), rank(left, asking, targets), _FAR)
     return {k: np.bincount(asking, ranks < k, len(cases)) / np.minimum(k, counts) for k in CUTOFFS}
 
 
@@ -94,19 +96,29 @@ def mean_recalls(scores: Matrix, cases: Sequence[Case]) -> metrics.PerUser:
     return found
 
 
-def _ranks(scores: Matrix, k: int) -> NDArray[np.int32]:
-    """Returns how many items of a row stand before each; beyond the first k it may be `_FAR`.
-
-    Equal scores are in item order.
-    """
-    n_rows, n_items = scores.shape
-    least = np.partition(scores, -k, axis=1)[:, -k:][:, :1] if n_items > k else np.full((n_rows, 1), -np.inf)
-    first = np.flatnonzero(scores >= least)
-    rows = first // n_items
-    order = np.lexsort((-scores.reshape(-1)[first], rows))
-    ranks = np.full(scores.shape, _FAR)
-    ranks.reshape(-1)[first[order]] = np.arange(len(rows)) - np.searchsorted(rows, rows)
+def _ranks_of_few(scores: Matrix, rows: Rows, items: Rows) -> Rows:
+    """Returns how many items of its row stand before each of some; equal scores are in item order."""
+    ranks = np.empty(len(rows), np.int64)
+    for number, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
+        own = scores[row]
+        before = np.count_nonzero(own > own[item]), np.count_nonzero(own[:item] == own[item])
+        ranks[number] = sum(before)
     return ranks
+
+
+def _ranks(scores: Matrix, rows: Rows, items: Rows) -> Rows:
+    """Returns what `_ranks_of_few` does; beyond every cutoff it may be `_FAR`."""
+    n_rows, n_items = scores.shape
+    k = max(CUTOFFS)
+    least = np.partition(scores, -k, axis=1)[:, -k:][:, :1] if n_items > k else np.full((n_rows, 1), -np.inf)
+    first = np.flatnonzero(scores >= least)  # of all rows, each with its place among all scores
+    own = first // n_items
+    order = np.lexsort((-scores.reshape(-1)[first], own))
+    ranks = np.empty(len(first), np.int64)
+    ranks[order] = np.arange(len(first)) - np.searchsorted(own, own)
+    wanted = rows * n_items + items
+    place = np.minimum(np.searchsorted(first, wanted), len(first) - 1)
+    return np.where(first[place] == wanted, ranks[place], _FAR) if len(first) else np.full(len(rows), _FAR)
 
 
 def judge(ranked: Rows, cases: Sequence[Case], *, popularity: Vector, embeddings: Matrix) -> Judged:

@@ -77,7 +77,7 @@ class L3AE:
             interactions = interactions[np.sort(drawn)]
         self.held, self._total = held, held.ridge + held.prior
         self._x, self._phi = interactions.astype(np.float32), features
-        users = (self._x @ self._x.T).toarray().astype(np.float32, copy=False)
+        users = _gram(self._x)
         users[np.diag_indices_from(users)] += self._total
         self._s = _inverse(users)
         gram = (features.T @ features).astype(np.float64) + held.text * np.eye(features.shape[1])
@@ -159,6 +159,15 @@ def factorise(model: L3AE, popularity: Vector, *, rank: int, seed: int = 0, n_it
     left = (ranged @ vectors[:, kept]) / root
     right = (basis @ vectors[:, kept]) * root
     return (left / row_weights).astype(np.float32), right.astype(np.float32)
+
+
+def _gram(x: csr_matrix) -> Matrix:
+    """Returns XXᵀ, shape `(n_users, n_users)`, by blocks: sparse, it would be larger where users consume much."""
+    gram = np.empty((x.shape[0], x.shape[0]), np.float32)
+    for start in range(0, len(gram), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        gram[block] = (x[block] @ x.T).toarray()
+    return gram
 
 
 def _orthonormal(matrix: Matrix) -> Matrix:

@@ -7,6 +7,7 @@ import pytest
 
 from index_builder.two_sides import TwoSides
 from models.encoder import QueryRuntime
+from models.errors import EncoderError
 from models.types import Matrix
 from tests.fakes import FakeEncoder
 
@@ -79,3 +80,14 @@ def test_neither_side_is_loaded_before_it_is_needed() -> None:
     sides.encode_users(TEXTS, quiet)
     sides.encode_users(TEXTS, quiet)
     assert loaded == ["openvino-f32", "native-int8"]
+
+
+def test_what_fails_reads_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> Sided:
+        raise EncoderError("the tokenizer gives 900 tokens")
+
+    items = Sided("openvino-f32")
+    np.testing.assert_array_equal(
+        TwoSides(lambda: items, fail).encode_users(TEXTS, quiet), items.encode_users(TEXTS, quiet)
+    )
+    assert "reads user texts, too: the tokenizer gives 900 tokens" in caplog.text

@@ -75,6 +75,14 @@ def pairs(*, turned: bool) -> tuple[list[Rows], list[Case]]:
     return past, cases
 
 
+def test_what_stands_further_back_alone_is_counted() -> None:
+    """Of sixty items in six hundred events, the newest fifty events hold ten."""
+    often = np.concatenate([np.repeat(np.arange(60), 9), np.repeat(np.arange(10), 5)])
+    assert behaviour._share_beyond([often], 60, 50) == 50 / 60
+    assert behaviour._share_beyond([np.arange(50), np.arange(10)], 60, 50) == 0
+    assert behaviour._share_beyond([], 60, 50) == 0
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_it_reads_as_far_back_as_helps(*, turned: bool) -> None:
     assert (chosen(*pairs(turned=turned)).longest == 50) == turned

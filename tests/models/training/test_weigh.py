@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models.fused import PartWeights, SituationWeights
+from models.training import part_scores
 from models.training import weigh as module
 from models.training.fit_parts import fit_parts
 from models.training.likeliest import likeliest
@@ -15,7 +16,7 @@ from models.training.situations import by_situation
 from models.training.split import Case, Task, split
 from models.training.tower_module import TowerTraining
 from models.training.weigh import best_weights, half_of, weigh
-from models.types import Matrix
+from models.types import Matrix, Vector
 from tests.models.training.test_fit import world
 
 N_ITEMS = 300
@@ -133,3 +134,22 @@ def test_a_half_that_nobody_chooses_for_keeps_the_default() -> None:
     found = weigh(parts, {"history": even}, features, 0.9)
     assert found.unseen[0] == SituationWeights()
     assert found.unseen[1] == found.chosen
+
+
+@pytest.mark.parametrize("n_scores", [1, 2 * N_ITEMS, 7 * N_ITEMS + 1])
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, n_scores: int) -> None:
+    """Of all cases, of a half of them, and of every third, as likelihood reads them."""
+    targets = list(range(40))
+    scores = Given(targets, tower=pointing(targets) / 4)
+    parts = [scores, scores.some(slice(20, None)), scores.some(slice(None, None, 3))]
+    weights = PartWeights(zero_shot=0.3, behaviour=0.5, tower=0.7, popularity=0.2)
+
+    def found() -> list[tuple[Vector, PartWeights]]:
+        return [(part.by_case(weights), likeliest(part)) for part in parts]
+
+    whole = found()
+    monkeypatch.setattr(part_scores, "_BLOCK_SCORES", n_scores)
+    for (recall, likely), (expected, same) in zip(found(), whole, strict=True):
+        np.testing.assert_array_equal(recall, expected)
+        assert likely.model_dump() == pytest.approx(same.model_dump(), abs=2e-3)
+    assert 0 < whole[0][0].mean() < 1

@@ -5,12 +5,10 @@ from pathlib import Path
 
 from index_builder.config import BuildConfig, TextConfig, load_config
 from index_builder.contents import text_recipe
-from index_builder.encode import cores, encode_items, prepare_encoder
+from index_builder.encode import encode_items, prepare_encoder
 from index_builder.inputs import read_inputs
 from index_builder.learn import first_words
 from index_builder.user_texts import clean_texts, encode_users
-from models.artifact import ENCODER
-from models.encoder import load_encoder
 from models.errors import ConfigError, DataError
 from models.training.evaluate import past_and_future
 from models.training.features import EncodedTexts, Features, make_features
@@ -54,9 +52,9 @@ class World:
         inputs = read_inputs(self.config.model_copy(update={"text": text}), recipe, rejects=folder / "rejects")
         item_texts = [item.text for item in inputs.catalogue.items]
         facts, load = prepare_encoder(self.config.encoder, recipe, folder, texts=item_texts, parent=None)
-        items = encode_items(item_texts, facts, load=load, parent=None).embeddings
+        encoder = load()
+        items = encode_items(item_texts, facts, load=lambda: encoder, parent=None).embeddings
         clean, own = clean_texts(self.past, recipe), first_words(item_texts)
-        encoder = load_encoder(folder / ENCODER, facts.run_by(facts.reference), cores())
         encoded, _ = encode_users([*clean.values(), *own], encoder, facts.dim, parent=None)
         texts = EncodedTexts(clean, encoded.embeddings, own)
         return make_features(item_texts, items, texts, item_times=inputs.item_times, seed=_SEED)

@@ -1,7 +1,9 @@
 """Fitting the feature head: list-wise, on pools that the index's own inner products return.
 
 Loss: cross-entropy of the right answers over the pool. Judged by cross-fitting over the cases, so that no case is
-scored by a head that saw it; it acts only in situations in which it is better than no head.
+scored by a head that saw it; it acts only in situations in which it is better than no head. The head that ships learns
+from these scores, too: they say how likely each candidate is, of pools without a right answer as well (distillation,
+Hinton et al. 2015).
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from models.fused import SITUATIONS, FusedMatching, Situation
 from models.relation_features import N_FEATURES, relation_features
@@ -33,6 +36,7 @@ _DRAWS = 3
 _LEAST_POOLS = 200
 """Cases of users with a right answer in the pool; with fewer nothing is fitted: queries alone say too little."""
 _BLOCK = 256
+_TAUGHT = 0.4  # of what is wanted of the head that ships; the rest are right answers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +119,9 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     }
     if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
-    fits = HeadFit(pools.features[usable], pools.right[usable])
-    after = _cross_fitted_recalls(pools, usable, fits, seed)
+    draws = _cross_fitted(pools, usable, seed)
+    recalls = [_recalls(pools, scores) for scores in draws]
+    after = {k: np.mean([found[k] for found in recalls], axis=0) for k in CUTOFFS}
     groups = _groups(pools)
     better = {name: _better(before, after, group) for name, group in groups.items()}
     # Where nothing is measured it acts if it does wherever something is.
@@ -134,7 +139,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     figures["shipped"] = any(better.values())
     if not any(better.values()):
         return None, figures
-    head = fits.fit(np.arange(len(usable)), HeadNetwork(seed), seed=seed)
+    head = _taught(pools, np.mean(draws, axis=0), seed)
     return replace(head, situations=acting), figures
 
 
@@ -153,14 +158,13 @@ def _groups(pools: Pools) -> dict[Situation, Mask]:
     return groups
 
 
-def _cross_fitted_recalls(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> dict[int, PerUser]:
-    """Returns each case's recalls by heads that didn't see it, means over some draws."""
-    draws = [_recalls(pools, _cross_fitted(pools, usable, fits, seed + draw)) for draw in range(_DRAWS)]
-    return {k: np.mean([recalls[k] for recalls in draws], axis=0) for k in CUTOFFS}
+def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> list[Matrix]:
+    """Returns the scores of each pool by heads that didn't see it, shape `(n_cases, pool)`, by several draws."""
+    fits = HeadFit(pools.features[usable], _shares(pools.right[usable]))
+    return [_drawn(pools, usable, fits, seed + draw) for draw in range(_DRAWS)]
 
 
-def _cross_fitted(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> Matrix:
-    """Returns the scores of each pool by a head that didn't see it, shape `(n_cases, pool)`."""
+def _drawn(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> Matrix:
     fold = np.random.default_rng(seed).permutation(len(pools.right)) % _FOLDS
     others = [np.flatnonzero(fold[usable] != number) for number in range(_FOLDS)]
     starts = [HeadNetwork(seed) for _ in others]  # before the workers: torch draws them from a state that all share
@@ -171,6 +175,21 @@ def _cross_fitted(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> Matri
             judged = fold == number
             scores[judged] = head.score(pools.features[judged].reshape(-1, N_FEATURES)).reshape(-1, scores.shape[1])
     return scores
+
+
+def _taught(pools: Pools, scores: Matrix, seed: int) -> FeatureHead:
+    """Returns a head fitted on all pools, by right answers and by scores of heads that didn't see them."""
+    taught: Matrix = softmax(scores, axis=1)
+    found = pools.right.any(axis=1)
+    taught[found] += (1 - _TAUGHT) * (_shares(pools.right[found]) - taught[found])
+    asked = np.flatnonzero(pools.situations != "")
+    return HeadFit(pools.features[asked], taught[asked]).fit(np.arange(len(asked)), HeadNetwork(seed), seed=seed)
+
+
+def _shares(right: NDArray[np.bool_]) -> Matrix:
+    """Returns what share of the right answers each candidate is, shape `(n_pools, pool)`."""
+    shares: Matrix = (right / right.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def _means(recalls: dict[int, PerUser], group: Mask) -> dict[str, JsonValue]:

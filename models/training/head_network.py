@@ -6,7 +6,6 @@ from typing import TypeAlias
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.native.head_gradient import HeadPools
@@ -53,14 +52,13 @@ class HeadFit:
 
     Args:
         features: By which candidates are told apart.
-        right: Which candidates are right answers, at least one in each pool, shape `(n_pools, pool)`.
+        wanted: What share of the softmax each candidate should have, shape `(n_pools, pool)`.
     """
 
-    def __init__(self, features: PoolFeatures, right: NDArray[np.bool_]) -> None:
+    def __init__(self, features: PoolFeatures, wanted: Matrix) -> None:
         self._mean, deviation = features.mean(axis=(0, 1)), features.std(axis=(0, 1))
         self._deviation = np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
-        shares = (right / right.sum(axis=1, keepdims=True)).astype(np.float32)
-        self._add_gradient = _gradient((features - self._mean) / self._deviation, shares)
+        self._add_gradient = _gradient((features - self._mean) / self._deviation, wanted)
 
     def fit(self, pools: Rows, network: HeadNetwork, *, seed: int) -> FeatureHead:
         """Returns the head that a network becomes on some of the pools.
@@ -92,7 +90,7 @@ def _gradient(features: PoolFeatures, wanted: Matrix) -> Callable[[HeadNetwork, 
 
     Args:
         features: Standard.
-        wanted: Shares of the right answers, shape `(n_pools, pool)`.
+        wanted: Shares of the softmax, shape `(n_pools, pool)`.
     """
     if LIBRARY is not None:
         pools = HeadPools(features, wanted)

@@ -7,8 +7,9 @@ import pytest
 
 from models.fused import SITUATIONS
 from models.relation_features import N_FEATURES
+from models.relation_head import FeatureHead
 from models.training.head import Pools, _better, fit_head
-from models.training.head_network import HeadFit
+from models.training.head_network import HeadFit, HeadNetwork
 from models.types import JsonValue, Matrix, Rows
 from tests.quick_fits import fit_thoroughly
 
@@ -132,10 +133,50 @@ def test_one_lucky_draw_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
         right = source.right.astype(np.float32)
         return right if seed == 7 else -right
 
-    monkeypatch.setattr("models.training.head._cross_fitted", drawn)
+    monkeypatch.setattr("models.training.head._drawn", drawn)
     head, figures = fit_head(source, seed=7)
     assert head is None
     assert recall_at_10(figures, "after") == pytest.approx(1 / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("found", [False, True], ids=["without right answer", "with one"])
+def test_what_ships_learns_from_heads_that_did_not_see_a_pool(monkeypatch: pytest.MonkeyPatch, *, found: bool) -> None:
+    """They have it that feature 7 tells, which no right answer says; of half of the pools there is none."""
+    source = pools(800, told_by=5, noise=0.0)
+    empty = np.arange(800) % 2 == 1
+    source = replace(source, right=source.right & ~empty[:, None])
+
+    def drawn(source: Pools, _: Rows, __: HeadFit, ___: int) -> Matrix:
+        teaches = (source.right.any(axis=1) == found)[:, None]
+        best: Matrix = np.where(source.right, 100, source.features[:, :, 0])
+        return np.where(teaches, 100 * source.features[:, :, 7], best)
+
+    monkeypatch.setattr("models.training.head._drawn", drawn)
+    monkeypatch.setattr("models.training.head._better", lambda *_: True)
+    head, _ = fit_head(source)
+    assert head is not None
+    features = np.zeros((3, N_FEATURES), np.float32)
+    features[1, 7] = features[2, 4] = 2
+    nothing, by_feature_7, by_feature_4 = head.score(features)
+    assert by_feature_7 > nothing + 1 > by_feature_4
+
+
+def test_nobody_teaches_of_users_of_whom_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pools(800, told_by=5, noise=0.2)
+    unknown = np.arange(800) % 2 == 1
+    silent = replace(
+        source, right=source.right & ~unknown[:, None], situations=np.where(unknown, "", source.situations)
+    )
+    fitted: list[Rows] = []
+    fit = HeadFit.fit
+
+    def counted(self: HeadFit, rows: Rows, network: HeadNetwork, *, seed: int) -> FeatureHead:
+        fitted.append(rows)
+        return fit(self, rows, network, seed=seed)
+
+    monkeypatch.setattr(HeadFit, "fit", counted)
+    fit_head(silent)
+    assert len(fitted[-1]) == 400
 
 
 def test_too_few_pools_fit_nothing_and_say_so() -> None:

@@ -29,9 +29,9 @@ def test_starts_are_the_seeds() -> None:
 
 def test_the_library_and_torch_fit_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
     features, right = pools(200)
-    by_library = HeadFit(features, right).fit(np.arange(200), HeadNetwork(0), seed=0)
+    by_library = HeadFit(features, right.astype(np.float32)).fit(np.arange(200), HeadNetwork(0), seed=0)
     monkeypatch.setattr(head_network, "LIBRARY", None)
-    by_torch = HeadFit(features, right).fit(np.arange(200), HeadNetwork(0), seed=0)
+    by_torch = HeadFit(features, right.astype(np.float32)).fit(np.arange(200), HeadNetwork(0), seed=0)
     for name, tensor in by_torch.tensors.items():
         np.testing.assert_allclose(by_library.tensors[name], tensor, atol=2e-3, err_msg=name)
 
@@ -44,6 +44,6 @@ def test_it_is_fitted_on_the_pools_it_is_given(monkeypatch: pytest.MonkeyPatch, 
     features, right = pools(1200)
     least = features[:, :, 3] == features[:, :, 3].min(axis=1, keepdims=True)
     asked = np.arange(1200) % 2 == 0
-    fit = HeadFit(features, np.where(asked[:, None], right, least))
+    fit = HeadFit(features, np.where(asked[:, None], right, least).astype(np.float32))
     scores = fit.fit(np.flatnonzero(asked), HeadNetwork(0), seed=0).score(features.reshape(-1, N_FEATURES))
     assert (scores.reshape(1200, 40).argmax(axis=1) == right.argmax(axis=1)).mean() > 0.8

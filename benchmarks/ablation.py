@@ -131,7 +131,7 @@ def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
     )
     yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
     losses: dict[str, Callable[..., Tensor]] = {
-        "list-wise softmax, as shipped": functional.log_softmax,
+        "list-wise softmax, by right answers alone": functional.log_softmax,
         "pairwise": pairwise,
         "binary cross-entropy": binary_cross_entropy,
     }

@@ -1,7 +1,7 @@
 """Losses of the relation head that the product doesn't use, in the form in which its list-wise one is written.
 
-The head's loss is -Σ wanted · f(scores), where `wanted` is 1 at the right answer (1/n at each of n), and f is the
-log-softmax over the pool. Another f makes another loss.
+The head's loss is -Σ wanted · f(scores), where `wanted` is 1 at the right answer (1/n at each of n) in the heads that
+are compared here, and f is the log-softmax over the pool. Another f makes another loss.
 """
 
 import torch

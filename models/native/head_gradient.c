@@ -1,4 +1,4 @@
-/* What fitting the relation head asks of some pools: how likely their right answers are, and which way they get likelier.
+/* What fitting the relation head asks of some pools: how likely what is wanted of them is, and which way it gets likelier.
    A pool's numbers lie side by side in rows of n candidates, and stay in the core's cache from one layer to the next. */
 #include "native.h"
 #include "vectors.h"

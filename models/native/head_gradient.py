@@ -18,7 +18,7 @@ class HeadPools:
 
     Args:
         features: Standard, shape `(n_pools, size, n_features)`.
-        wanted: Shares of the right answers, which sum to 1, shape `(n_pools, size)`.
+        wanted: Shares of the softmax, which sum to 1, shape `(n_pools, size)`.
 
     Raises:
         ValueError: They are of different pools.
@@ -29,11 +29,13 @@ class HeadPools:
         if wanted.shape != features.shape[:2]:
             raise ValueError(f"features of shape {features.shape}, wanted of {wanted.shape}")
         filled = -self._size % int(LIBRARY.POOL_STEP)
-        self._features = np.pad(floats(features.transpose(0, 2, 1)), ((0, 0), (0, 0), (0, filled)))
+        # In place: padding a transposed copy would hold all of it three times.
+        self._features = np.zeros((self._n_pools, self._n_features, self._size + filled), np.float32)
+        self._features[..., : self._size] = features.transpose(0, 2, 1)
         self._wanted = np.pad(floats(wanted), ((0, 0), (0, filled)))
 
     def gradient(self, parameters: Mapping[str, Vector], pools: Rows) -> tuple[float, dict[str, Vector]]:
-        """Returns the mean cross-entropy of the right answers over each pool, and its derivatives.
+        """Returns the mean cross-entropy of what is wanted over each pool, and its derivatives.
 
         Args:
             parameters: By name, as `FeatureHead` keeps them.

@@ -1,4 +1,4 @@
-"""The feature head's network, and how it is fitted: list-wise, by the right answers' cross-entropy over the pool."""
+"""The feature head's network, and how it is fitted: list-wise, by the cross-entropy of what is wanted over the pool."""
 
 from collections.abc import Callable
 from typing import TypeAlias

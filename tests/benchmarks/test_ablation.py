@@ -75,7 +75,7 @@ def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.Mon
     rows = list(head_rows(world, parts))
     assert [row[0] for row in rows[1:]] == [
         "no head",
-        "list-wise softmax, as shipped",
+        "list-wise softmax, by right answers alone",
         "pairwise",
         "binary cross-entropy",
     ]

@@ -9,7 +9,7 @@ from models.fused import SITUATIONS
 from models.relation_features import N_FEATURES
 from models.relation_head import FeatureHead
 from models.training.head import Pools, _better, fit_head
-from models.training.head_network import HeadFit, HeadNetwork
+from models.training.head_network import HeadFit, HeadNetwork, PoolFeatures
 from models.types import JsonValue, Matrix, Rows
 from tests.quick_fits import fit_thoroughly
 
@@ -159,6 +159,31 @@ def test_what_ships_learns_from_heads_that_did_not_see_a_pool(monkeypatch: pytes
     features[1, 7] = features[2, 4] = 2
     nothing, by_feature_7, by_feature_4 = head.score(features)
     assert by_feature_7 > nothing + 1 > by_feature_4
+
+
+def test_what_is_wanted_is_six_tenths_right_answers_and_the_mean_of_all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: where no right answer stands in the pool, the draws' softmax alone."""
+    fit_thoroughly(monkeypatch)
+    source, found = pools(800, told_by=5, noise=0.0), np.arange(800) % 2 == 0
+    source = replace(source, right=source.right & found[:, None])
+    wanted: list[Matrix] = []
+    start = HeadFit.__init__
+
+    def kept(self: HeadFit, features: PoolFeatures, shares: Matrix) -> None:
+        wanted.append(shares)
+        start(self, features, shares)
+
+    def drawn(source: Pools, _: Rows, __: HeadFit, seed: int) -> Matrix:
+        return source.features[:, :, 7 + seed]
+
+    monkeypatch.setattr(HeadFit, "__init__", kept)
+    monkeypatch.setattr("models.training.head._drawn", drawn)
+    monkeypatch.setattr("models.training.head._better", lambda *_: True)
+    fit_head(source)
+    likely = np.exp(source.features[:, :, 7:10].mean(axis=2))
+    likely /= likely.sum(axis=1, keepdims=True)
+    expected = np.where(found[:, None], 0.6 * source.right + 0.4 * likely, likely)
+    np.testing.assert_allclose(wanted[-1], expected, atol=1e-6)
 
 
 def test_nobody_teaches_of_users_of_whom_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

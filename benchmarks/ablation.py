@@ -1,45 +1,39 @@
 """What each choice of the recipe is worth on a data set: one thing changed at a time, judged on validation.
 
 `python -m benchmarks.ablation PATH [--group GROUP …]` prints a table for each group: the text recipe, what is known of
-texts, the tower's loss, the head's loss. Every fit is on the past without its newest part, which judges; the test isn't
-looked at. Losses that the product doesn't have are put in the place of its own for the time of a fit.
+texts, the tower's loss, the head's loss and what teaches it. Every fit is on the past without its newest part, which
+judges; the test isn't looked at. Losses that the product doesn't have are put in the place of its own for the time of a
+fit.
 Exit 0 done, 1 failed, 2 bad usage.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated
 
 import numpy as np
-import torch.nn.functional as functional
 import typer
-from torch import Tensor
 
 from benchmarks import command
+from benchmarks.ablation_head import head_pools, loss_rows, taught_rows
 from benchmarks.ablation_world import World, read_world
-from benchmarks.head_losses import binary_cross_entropy, pairwise
+from benchmarks.one_change import difference, patched
 from benchmarks.quality import write_toml
 from models.fused import SituationWeights
 from models.training import fit_parts as parts_module
-from models.training import head as head_module
-from models.training import head_network as network_module
 from models.training import tower_module
 from models.training.features import Features
 from models.training.fit_parts import fit_parts
-from models.training.judge import CUTOFFS
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts, PartScores
 from models.training.tower import fit_tower
 from models.training.tower_module import TowerTraining
-from models.training.unseen_pools import unseen_pools
-from models.training.weigh import alone, best_weights, weigh
+from models.training.weigh import alone, best_weights
 from models.types import Matrix
 
-_DECAY = 0.8
+DECAY = 0.8
 _TRAINING = TowerTraining(epochs=5)  # the same for all: early stopping would be one more difference
 GROUPS = ("text recipe", "features", "tower", "head")
 
@@ -105,7 +99,8 @@ def main(
                 other = judged(world, variant, fitted(world, variant))
                 print_row((f"{name}: {variant.name}", *means(other), difference(other["all"], found["all"])))
         if group is None or "head" in group:
-            for row in head_rows(world, parts):
+            pools = head_pools(world, parts, DECAY)
+            for row in (*loss_rows(pools), *taught_rows(pools)):
                 print_row(row)
 
 
@@ -117,33 +112,10 @@ def fitted(world: World, variant: Variant) -> FittedParts:
 
 def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerUser]:
     """Returns mean recall over the cutoffs by case: of three parts alone, and of all with the best weights."""
-    scores = PartScores(parts, world.cases, variant.features(world), _DECAY)
+    scores = PartScores(parts, world.cases, variant.features(world), DECAY)
     weights = {name: alone(name) for name in ("zero_shot", "behaviour", "tower")}
     weights["all"] = best_weights(scores, getattr(SituationWeights(), world.task))[0]
     return {name: scores.by_case(chosen) for name, chosen in weights.items()}
-
-
-def head_rows(world: World, parts: FittedParts) -> Iterator[tuple[str, ...]]:
-    """Yields a row for each loss of the head, on pools of the same parts: recall before and after, cross-fitted."""
-    features = world.features()
-    pools = unseen_pools(
-        parts, weigh(parts, {world.task: world.cases}, features, _DECAY), world.cases, features, _DECAY
-    )
-    yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
-    losses: dict[str, Callable[..., Tensor]] = {
-        "list-wise softmax, by right answers alone": functional.log_softmax,
-        "pairwise": pairwise,
-        "binary cross-entropy": binary_cross_entropy,
-    }
-    for number, (name, loss) in enumerate(losses.items()):
-        functions = SimpleNamespace(relu=functional.relu, log_softmax=loss)
-        with patched(((network_module, "F", functions), (network_module, "LIBRARY", None))):
-            _, figures = head_module.fit_head(pools)
-        for when in ("before", "after") if not number else ("after",):
-            row = figures[when]
-            assert isinstance(row, Mapping)
-            label = "no head" if when == "before" else name
-            yield (label, *(f"{row[f'recall@{k}']:.4f}" for k in CUTOFFS), str(figures["shipped"]))
 
 
 def whitened(features: Features) -> Features:
@@ -177,25 +149,6 @@ def without_words(features: Features) -> Features:
 def means(found: Mapping[str, PerUser]) -> tuple[str, ...]:
     """Returns the means over cases."""
     return tuple(f"{values.mean():.4f}" for values in found.values())
-
-
-def difference(ours: PerUser, theirs: PerUser) -> str:
-    """Returns the mean difference with its 95 % interval, normal over the cases."""
-    gain = ours - theirs
-    return f"{gain.mean():+.4f} ± {1.96 * gain.std() / np.sqrt(len(gain)):.4f}"
-
-
-@contextmanager
-def patched(constants: Sequence[tuple[object, str, object]]) -> Iterator[None]:
-    """Puts values in the place of modules' own for a while."""
-    before = [(module, name, getattr(module, name)) for module, name, _ in constants]
-    try:
-        for module, name, value in constants:
-            setattr(module, name, value)
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
 
 
 def print_row(cells: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from models.training.interactions import Interactions
 from models.training.split import TASKS, Case, Task, draw, split
 
 _SEED = 0
-_MAX_CASES = 2_000
+_MAX_CASES, _MAX_HEAD_CASES = 2_000, 8_000  # as in a build
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class World:
         folder: For encoders.
         past: What is fitted on.
         cases: What judges.
+        head_cases: What the head is fitted on and judged by: more of the same.
         task: Theirs.
     """
 
@@ -35,6 +36,7 @@ class World:
     folder: Path
     past: Interactions
     cases: list[Case]
+    head_cases: list[Case]
     task: Task
     _known: dict[TextConfig, Features] = field(default_factory=dict)
 
@@ -83,4 +85,5 @@ def read_world(toml: Path, folder: Path, task: str) -> World:
     cases = draw(held_out.cases, found, _MAX_CASES, _SEED)
     if not cases:
         raise DataError(f"validation has {len(held_out.cases)} cases, none of the task {task!r}; ask for the other one")
-    return World(config, folder, held_out.past, cases, found)
+    head_cases = draw(held_out.cases, found, _MAX_HEAD_CASES, _SEED)
+    return World(config, folder, held_out.past, cases, head_cases, found)

@@ -108,8 +108,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         pools: Of validation cases.
         seed: Of start, folds and batches.
     """
-    usable = np.flatnonzero(pools.right.any(axis=1))
-    before = _recalls(pools, pools.features[:, :, 0])
+    before = recalls(pools, pools.features[:, :, 0])
     of_users = pools.of_users
     found = np.minimum(pools.right.sum(axis=1) / pools.n_relevant, 1)
     figures: dict[str, JsonValue] = {
@@ -117,11 +116,11 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
         "ceiling": round(float(found[of_users].mean()), 4),
         "before": _means(before, of_users),
     }
-    if (n_of_users := int(of_users[usable].sum())) < _LEAST_POOLS:
+    if (n_of_users := int((of_users & pools.right.any(axis=1)).sum())) < _LEAST_POOLS:
         return None, figures | {"shipped": False, "why": f"{n_of_users} pools of users hold a right answer"}
-    draws = _cross_fitted(pools, usable, seed)
-    recalls = [_recalls(pools, scores) for scores in draws]
-    after = {k: np.mean([found[k] for found in recalls], axis=0) for k in CUTOFFS}
+    draws = cross_fitted(pools, seed=seed)
+    found_by = [recalls(pools, scores) for scores in draws]
+    after = {k: np.mean([found[k] for found in found_by], axis=0) for k in CUTOFFS}
     groups = _groups(pools)
     better = {name: _better(before, after, group) for name, group in groups.items()}
     # Where nothing is measured it acts if it does wherever something is.
@@ -139,7 +138,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     figures["shipped"] = any(better.values())
     if not any(better.values()):
         return None, figures
-    head = _taught(pools, np.mean(draws, axis=0), seed)
+    head = taught(pools, np.mean(draws, axis=0), seed=seed)
     return replace(head, situations=acting), figures
 
 
@@ -158,9 +157,17 @@ def _groups(pools: Pools) -> dict[Situation, Mask]:
     return groups
 
 
-def _cross_fitted(pools: Pools, usable: Rows, seed: int) -> list[Matrix]:
-    """Returns the scores of each pool by heads that didn't see it, shape `(n_cases, pool)`, by several draws."""
-    fits = HeadFit(pools.features[usable], _shares(pools.right[usable]))
+def cross_fitted(pools: Pools, *, seed: int) -> list[Matrix]:
+    """Returns the scores of each pool by heads that didn't see it, shape `(n_cases, pool)`, by several draws.
+
+    They learn from right answers alone.
+
+    Args:
+        pools: Some of them with a right answer.
+        seed: Of starts, folds and batches.
+    """
+    usable = np.flatnonzero(pools.right.any(axis=1))
+    fits = HeadFit(pools.features[usable], right_shares(pools.right[usable]))
     return [_drawn(pools, usable, fits, seed + draw) for draw in range(_DRAWS)]
 
 
@@ -177,16 +184,22 @@ def _drawn(pools: Pools, usable: Rows, fits: HeadFit, seed: int) -> Matrix:
     return scores
 
 
-def _taught(pools: Pools, scores: Matrix, seed: int) -> FeatureHead:
-    """Returns a head fitted on all pools, by right answers and by scores of heads that didn't see them."""
-    taught: Matrix = softmax(scores, axis=1)
+def taught(pools: Pools, scores: Matrix, *, seed: int) -> FeatureHead:
+    """Returns a head fitted on all pools, by right answers and by scores of heads that didn't see them.
+
+    Args:
+        pools: Some of them with a right answer.
+        scores: Of the candidates, shape `(n_cases, pool)`.
+        seed: Of start and batches.
+    """
+    wanted: Matrix = softmax(scores, axis=1)
     found = pools.right.any(axis=1)
-    taught[found] += (1 - _TAUGHT) * (_shares(pools.right[found]) - taught[found])
+    wanted[found] += (1 - _TAUGHT) * (right_shares(pools.right[found]) - wanted[found])
     asked = np.flatnonzero(pools.situations != "")
-    return HeadFit(pools.features[asked], taught[asked]).fit(np.arange(len(asked)), HeadNetwork(seed), seed=seed)
+    return HeadFit(pools.features[asked], wanted[asked]).fit(np.arange(len(asked)), HeadNetwork(seed), seed=seed)
 
 
-def _shares(right: NDArray[np.bool_]) -> Matrix:
+def right_shares(right: NDArray[np.bool_]) -> Matrix:
     """Returns what share of the right answers each candidate is, shape `(n_pools, pool)`."""
     shares: Matrix = (right / right.sum(axis=1, keepdims=True)).astype(np.float32)
     return shares
@@ -205,7 +218,8 @@ def _better(before: dict[int, PerUser], after: dict[int, PerUser], group: Mask) 
     return is_gain(np.mean(gains, axis=0)) and not any(is_loss(gain, 2) for gain in gains)
 
 
-def _recalls(pools: Pools, scores: Matrix) -> dict[int, PerUser]:
+def recalls(pools: Pools, scores: Matrix) -> dict[int, PerUser]:
+    """Returns recall of each case at each cutoff, its pool ordered by scores of shape `(n_cases, pool)`."""
     order = np.argsort(-scores, axis=1, kind="stable")
     ranked = np.take_along_axis(pools.right, order, axis=1)
     return {k: ranked[:, :k].sum(axis=1) / np.minimum(k, pools.n_relevant) for k in CUTOFFS}

@@ -8,22 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from benchmarks.ablation import (
-    difference,
-    head_rows,
-    patched,
-    variants,
-    whitened,
-    without_lexical,
-    without_words,
-)
+from benchmarks import ablation_head
+from benchmarks.ablation import variants, whitened, without_lexical, without_words
+from benchmarks.ablation_head import head_pools, loss_rows, taught_rows
 from benchmarks.ablation_world import World, read_world
 from benchmarks.head_losses import binary_cross_entropy, pairwise
+from benchmarks.one_change import difference, patched
 from models.errors import ConfigError
 from models.native.library import LIBRARY
+from models.relation_features import N_FEATURES
 from models.training import head, head_network
 from models.training.features import EncodedTexts, Features, make_features
 from models.training.fit_parts import fit_parts
+from models.training.head import Pools
 from models.training.tower_module import TowerTraining
 from tests.index_builder.world_tables import write
 from tests.models.training import worlds
@@ -72,7 +69,8 @@ def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.Mon
     monkeypatch.setattr(head, "_LEAST_POOLS", 1)
     monkeypatch.setattr(head_network, "_EPOCHS", 1)
     parts = fit_parts(world.past, world.features(), training=TowerTraining(epochs=1))
-    rows = list(head_rows(world, parts))
+    pools = head_pools(world, parts, 0.8)
+    rows = list(loss_rows(pools))
     assert [row[0] for row in rows[1:]] == [
         "no head",
         "list-wise softmax, by right answers alone",
@@ -82,6 +80,49 @@ def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.Mon
     assert all(0 < float(recall) <= 1 for row in rows[1:] for recall in row[1:5])
     assert head_network.F is functional
     assert head_network.LIBRARY is LIBRARY
+    shipped = list(taught_rows(pools))
+    assert [len(row) for row in shipped] == [7, 7, 7]
+    assert all(0 < float(recall) <= 1 for row in shipped[1:] for recall in row[1:5])
+
+
+def told_apart(n_cases: int) -> Pools:
+    """Pools of 30 whose fifth feature tells the right answer, and whose last is the case's number."""
+    features = np.random.default_rng(0).standard_normal((n_cases, 30, N_FEATURES)).astype(np.float32)
+    right = features[:, :, 4] == features[:, :, 4].max(axis=1, keepdims=True)
+    features[:, :, -1] = np.arange(n_cases)[:, None]
+    return Pools(features, right, np.ones(n_cases, np.int64), np.full(n_cases, "history"), np.ones(n_cases, np.bool_))
+
+
+def test_nothing_of_a_head_has_seen_what_judges_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_network, "_EPOCHS", 1)
+    seen, judged = set[int](), list[int]()
+
+    class Watched:
+        def score(self, features: np.ndarray) -> np.ndarray:
+            own = set(features[:, -1].astype(int).tolist())
+            assert not own & seen
+            judged.extend(own)
+            return features[:, 4]
+
+    def watched(pools: Pools, scores: np.ndarray, *, seed: int) -> Watched:
+        assert scores.shape == pools.right.shape
+        seen.clear()
+        seen.update(pools.features[:, 0, -1].astype(int).tolist())
+        return Watched()
+
+    monkeypatch.setattr(ablation_head, "taught", watched)
+    rows = list(taught_rows(told_apart(80)))
+    assert sorted(judged) == sorted(3 * list(range(80)))
+    assert rows[2][1:5] == ("1.0000",) * 4
+
+
+def test_what_is_taught_is_told_from_right_answers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_network, "_EPOCHS", 3)
+    pools = told_apart(120)
+    monkeypatch.setattr(head, "_TAUGHT", 0.0)  # of pools that all hold a right answer, nothing else is left to learn
+    assert list(taught_rows(pools))[2][5:] == ("+0.0000 ± 0.0000",) * 2
+    monkeypatch.setattr(head, "_TAUGHT", 1.0)
+    assert list(taught_rows(pools))[2][5:] != ("+0.0000 ± 0.0000",) * 2
 
 
 def test_losses_of_one_right_answer_are_what_their_names_say() -> None:

@@ -20,6 +20,7 @@ from index_builder.inputs import Inputs, read_inputs
 from index_builder.learn import Lesson, first_words, learn
 from index_builder.lock import builder_lock
 from index_builder.progress import progress
+from index_builder.quantise import is_quantised
 from index_builder.remembering import Remembering
 from index_builder.steps import open_parent
 from index_builder.user_texts import clean_texts, encode_users
@@ -97,7 +98,7 @@ class _Evaluation:
         cost = Cost(
             training_seconds=round(seconds, 3),
             peak_memory_bytes=_peak_memory(),
-            artifact_bytes=sum(file.bytes for file in artifact.manifest.files.values()),
+            artifact_bytes=_artifact_bytes(artifact),
         )
         products = _products(artifact, exam, encodings)
         baselines = all_baselines(item_texts, user_texts, inputs.item_times)
@@ -152,6 +153,11 @@ class _Evaluation:
             parent=None,
         )
         return open_artifact(self.folder), lesson, seconds
+
+
+def _artifact_bytes(artifact: Artifact) -> int:
+    """Returns the size of its files, the same whether there was a built one to link the encoder's int8 graphs from."""
+    return sum(file.bytes for name, file in artifact.manifest.files.items() if not is_quantised(name))
 
 
 def _losses(lesson: Lesson) -> list[LossCurve]:

@@ -63,6 +63,11 @@ def _in_int8(folder: Path, texts: Sequence[str], facts: EncoderFacts) -> Any:  #
     )
 
 
+def is_quantised(file: str) -> bool:
+    """Returns whether an artifact's file belongs to one of these graphs, which only the choice of a runtime makes."""
+    return Path(file).stem in {Path(runtime.graph).stem for runtime in GRAPH_RUNTIMES.values()} - {Path(GRAPH).stem}
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps nncf's tables and bars to itself: its logger's level leaves them."""

@@ -151,7 +151,7 @@ class Cost(_Value):
     Attributes:
         training_seconds: Learning on the past, encoding aside.
         peak_memory_bytes: The process's highest resident memory until the product was fitted.
-        artifact_bytes: Of the artifact's files, the encoder's among them.
+        artifact_bytes: Of the artifact's files, the encoder's among them, but for int8 graphs that a build may add.
     """
 
     training_seconds: float

@@ -9,7 +9,9 @@ import pytest
 from index_builder import evaluate as module
 from index_builder.config import BuildConfig, load_config
 from index_builder.evaluate import EXACT, NO_HEAD, PRODUCT, evaluate
+from models.artifact import ENCODER
 from models.artifact_store import ArtifactStore
+from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES
 from models.errors import ConfigError, DataError
 from models.training.evaluation import Evaluation
 from tests.fakes import FakeEncoder, load_fake, prepare_fake
@@ -168,3 +170,22 @@ def test_too_few_interactions_are_said_to_be_too_few(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="leave nothing to judge by"):
         evaluated(write(world, tmp_path))
+
+
+def test_the_artifact_has_one_size_whatever_a_build_added_to_its_encoder(demo: Path) -> None:
+    config = load_config(demo / "recall.toml")
+    plain = prepare_fake()
+
+    def linking(asked, recipe, folder, **rest):
+        prepared = plain(asked, recipe, folder, **rest)
+        for runtime in GRAPH_RUNTIMES.values():
+            for file in (folder / ENCODER / runtime.graph, (folder / ENCODER / runtime.graph).with_suffix(".bin")):
+                file.write_bytes(bytes(1_000 if runtime.graph == GRAPH else 7_000))
+        return prepared
+
+    sizes = [
+        found.artifact_bytes
+        for prepare in (plain, linking)
+        if (found := evaluate(config, prepare=prepare, load=load_fake).cost)
+    ]
+    assert sizes[1] == sizes[0] + 2_000  # of the encoder's own graph, which an export makes

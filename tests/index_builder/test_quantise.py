@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_builder.quantise import quantise
+from index_builder.quantise import is_quantised, quantise
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES, OpenVINOEncoder
 from tests.tiny_model import Prepared, real_texts
 
@@ -22,8 +22,11 @@ def test_int8_graphs_stand_beside_the_encoders_own_and_come_near_it(
     tiny: Prepared, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.encoder_openvino.GraphRuntime.runs_here", True)
-    whole = (folder / GRAPH).read_bytes()
+    whole, before = (folder / GRAPH).read_bytes(), {file.name for file in folder.iterdir()}
     quantise(folder, ["openvino-bf16", *INT8], texts=TEXTS, facts=tiny.facts)
+    files = {file.name for file in folder.iterdir()}
+    assert {file for file in files if is_quantised(f"encoder/{file}")} == files - before
+    assert len(files - before) == 4
     assert (folder / GRAPH).read_bytes() == whole
     reference = OpenVINOEncoder(folder, tiny.facts, 1).encode_items(TEXTS, lambda n: None)
     for runtime in INT8:

@@ -83,10 +83,11 @@ def main(
     path: Annotated[Path, typer.Argument(help="recall.toml, or a folder with items.parquet and interactions.parquet.")],
     group: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(GROUPS)}; all without.")] = None,
     task: Annotated[str, typer.Option(help="history or text.")] = "history",
+    last: Annotated[bool, typer.Option("--last", help="Hold each user's last event out, of a folder.")] = False,
 ) -> None:
     """Changes one thing at a time and prints what it does."""
     with tempfile.TemporaryDirectory() as work:
-        toml = path if path.is_file() else write_toml(path, Path(work), ["text"], None)
+        toml = path if path.is_file() else write_toml(path, Path(work), ["text"], None, last=last)
         world = read_world(toml, Path(work), task)
         default = Variant("as shipped")
         parts = fitted(world, default)

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.ablation_world import World
 from benchmarks.head_losses import binary_cross_entropy, pairwise
 from benchmarks.one_change import difference, patched
+from models.errors import DataError
 from models.relation_features import N_FEATURES
 from models.relation_head import FeatureHead
 from models.training import head as head_module
@@ -48,6 +49,8 @@ def loss_rows(pools: Pools) -> Iterator[tuple[str, ...]]:
         functions = SimpleNamespace(relu=functional.relu, log_softmax=loss)
         with patched(((network_module, "F", functions), (network_module, "LIBRARY", None))):
             _, figures = head_module.fit_head(pools)
+        if "after" not in figures:
+            raise DataError(f"nothing can be said of heads: {figures['why']}, which is too few to fit one")
         for when in ("before", "after") if not number else ("after",):
             row = figures[when]
             assert isinstance(row, Mapping)

@@ -26,7 +26,8 @@ class World:
     Attributes:
         config: Of the data.
         folder: For encoders.
-        past: What is fitted on.
+        before: All that was before the test, whose texts are read.
+        past: What of it is fitted on.
         cases: What judges.
         head_cases: What the head is fitted on and judged by: more of the same.
         task: Theirs.
@@ -34,6 +35,7 @@ class World:
 
     config: BuildConfig
     folder: Path
+    before: Interactions
     past: Interactions
     cases: list[Case]
     head_cases: list[Case]
@@ -56,7 +58,7 @@ class World:
         facts, load = prepare_encoder(self.config.encoder, recipe, folder, texts=item_texts, parent=None)
         encoder = load()
         items = encode_items(item_texts, facts, load=lambda: encoder, parent=None).embeddings
-        clean, own = clean_texts(self.past, recipe), first_words(item_texts)
+        clean, own = clean_texts(self.before, recipe) | clean_texts(self.past, recipe), first_words(item_texts)
         encoded, _ = encode_users([*clean.values(), *own], encoder, facts.dim, parent=None)
         texts = EncodedTexts(clean, encoded.embeddings, own)
         return make_features(item_texts, items, texts, item_times=inputs.item_times, seed=_SEED)
@@ -81,9 +83,10 @@ def read_world(toml: Path, folder: Path, task: str) -> World:
     inputs = read_inputs(config, text_recipe(config.text), rejects=folder / "rejects")
     if inputs.interactions is None:
         raise ConfigError(f"{toml} has no [interactions]: nothing is learnt, so nothing can be left out of it")
-    held_out = split(past_and_future(inputs.interactions, seed=_SEED).past, seed=_SEED)
+    before = past_and_future(inputs.interactions, seed=_SEED).past
+    held_out = split(before, seed=_SEED)
     cases = draw(held_out.cases, found, _MAX_CASES, _SEED)
     if not cases:
         raise DataError(f"validation has {len(held_out.cases)} cases, none of the task {task!r}; ask for the other one")
     head_cases = draw(held_out.cases, found, _MAX_HEAD_CASES, _SEED)
-    return World(config, folder, held_out.past, cases, head_cases, found)
+    return World(config, folder, before, held_out.past, cases, head_cases, found)

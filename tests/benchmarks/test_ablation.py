@@ -14,7 +14,7 @@ from benchmarks.ablation_head import head_pools, loss_rows, taught_rows
 from benchmarks.ablation_world import World, read_world
 from benchmarks.head_losses import binary_cross_entropy, pairwise
 from benchmarks.one_change import difference, patched
-from models.errors import ConfigError
+from models.errors import ConfigError, DataError
 from models.native.library import LIBRARY
 from models.relation_features import N_FEATURES
 from models.training import head, head_network
@@ -48,6 +48,17 @@ def test_the_future_that_an_evaluation_asks_for_is_not_here(world: World) -> Non
     assert world.past.times is not None
     assert world.past.times.max() < np.quantile(known.times, 0.9 * 0.9)
     assert len(world.cases)
+
+
+def test_what_users_wrote_who_are_not_fitted_on_is_read(tmp_path: Path, tiny_model: Path) -> None:
+    known = worlds.World(n_users=120, clock=False, ordered=False)
+    needs = tuple(f"what {user} needs" for user in known.interactions.users)
+    known.interactions = replace(known.interactions, texts=needs)
+    write(known, tmp_path, f'[encoder]\nmodel = "{tiny_model}"\ndevice = "cpu"\n')
+    world = read_world(tmp_path / "recall.toml", tmp_path, "text")
+    written = {text for case in world.cases for text in case.texts if text}
+    assert written - set(world.past.texts or ())
+    assert written <= set(world.features().text_rows)
 
 
 def test_a_task_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -123,6 +134,11 @@ def test_what_is_taught_is_told_from_right_answers_alone(monkeypatch: pytest.Mon
     assert list(taught_rows(pools))[2][5:] == ("+0.0000 ± 0.0000",) * 2
     monkeypatch.setattr(head, "_TAUGHT", 1.0)
     assert list(taught_rows(pools))[2][5:] != ("+0.0000 ± 0.0000",) * 2
+
+
+def test_too_few_pools_to_fit_a_head_are_said() -> None:
+    with pytest.raises(DataError, match="80 pools of users hold a right answer, which is too few to fit one"):
+        list(loss_rows(told_apart(80)))
 
 
 def test_losses_of_one_right_answer_are_what_their_names_say() -> None:

@@ -33,7 +33,6 @@ from models.training.tower_module import TowerTraining
 from models.training.weigh import alone, best_weights
 from models.types import Matrix
 
-DECAY = 0.8
 _TRAINING = TowerTraining(epochs=5)  # the same for all: early stopping would be one more difference
 GROUPS = ("text recipe", "features", "tower", "head")
 
@@ -100,7 +99,7 @@ def main(
                 other = judged(world, variant, fitted(world, variant))
                 print_row((f"{name}: {variant.name}", *means(other), difference(other["all"], found["all"])))
         if group is None or "head" in group:
-            pools = head_pools(world, parts, DECAY)
+            pools = head_pools(world, parts)
             for row in (*loss_rows(pools), *taught_rows(pools)):
                 print_row(row)
 
@@ -113,7 +112,7 @@ def fitted(world: World, variant: Variant) -> FittedParts:
 
 def judged(world: World, variant: Variant, parts: FittedParts) -> dict[str, PerUser]:
     """Returns mean recall over the cutoffs by case: of three parts alone, and of all with the best weights."""
-    scores = PartScores(parts, world.cases, variant.features(world), DECAY)
+    scores = PartScores(parts, world.cases, variant.features(world), world.decay)
     weights = {name: alone(name) for name in ("zero_shot", "behaviour", "tower")}
     weights["all"] = best_weights(scores, getattr(SituationWeights(), world.task))[0]
     return {name: scores.by_case(chosen) for name, chosen in weights.items()}

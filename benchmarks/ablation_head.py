@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,29 +18,35 @@ from models.relation_features import N_FEATURES
 from models.relation_head import FeatureHead
 from models.training import head as head_module
 from models.training import head_network as network_module
-from models.training.head import Pools, cross_fitted, recalls, right_shares, taught
+from models.training.head import Pools, cross_fitted, groups, recalls, right_shares, taught
 from models.training.head_network import HeadFit, HeadNetwork
 from models.training.judge import CUTOFFS
 from models.training.metrics import PerUser
 from models.training.part_scores import FittedParts
+from models.training.situations import queries_of
 from models.training.unseen_pools import unseen_pools
 from models.training.weigh import weigh
-from models.types import Mask, Matrix
+from models.types import JsonValue, Mask, Matrix
 
 _FOLDS = 4
 _SEEDS = 3  # of a head; another moves recall@10 by as much as is to be told
 
 
-def head_pools(world: World, parts: FittedParts, decay: float) -> Pools:
-    """Returns the pools of the head's cases, of the parts in the order of the weights that these chose."""
+def head_pools(world: World, parts: FittedParts) -> Pools:
+    """Returns the pools that a build would fit a head on, of all tasks, in the order of weights that others chose."""
     features = world.features()
-    weighed = weigh(parts, {world.task: world.cases}, features, decay)
-    return unseen_pools(parts, weighed, world.head_cases, features, decay)
+    weighed = weigh(parts, world.by_task, features, world.decay)
+    asked = [*chain.from_iterable(world.for_head.values()), *queries_of(features)]
+    return unseen_pools(parts, weighed, asked, features, world.decay)
 
 
 def loss_rows(pools: Pools) -> Iterator[tuple[str, ...]]:
-    """Yields a row for each loss of the head, by right answers alone: recall before and after, cross-fitted."""
-    yield ("head", *(f"recall@{k}" for k in CUTOFFS), "shipped")
+    """Yields a row for each loss of the head and situation: recall before and after, cross-fitted.
+
+    Raises:
+        DataError: There are too few pools to fit a head.
+    """
+    yield ("head", *(f"recall@{k}" for k in CUTOFFS), "acts")
     losses: dict[str, Callable[..., Tensor]] = {
         "list-wise softmax, by right answers alone": functional.log_softmax,
         "pairwise": pairwise,
@@ -49,13 +56,13 @@ def loss_rows(pools: Pools) -> Iterator[tuple[str, ...]]:
         functions = SimpleNamespace(relu=functional.relu, log_softmax=loss)
         with patched(((network_module, "F", functions), (network_module, "LIBRARY", None))):
             _, figures = head_module.fit_head(pools)
-        if "after" not in figures:
+        if "situations" not in figures:
             raise DataError(f"nothing can be said of heads: {figures['why']}, which is too few to fit one")
-        for when in ("before", "after") if not number else ("after",):
-            row = figures[when]
-            assert isinstance(row, Mapping)
-            label = "no head" if when == "before" else name
-            yield (label, *(f"{row[f'recall@{k}']:.4f}" for k in CUTOFFS), str(figures["shipped"]))
+        for situation, found in _mapping(figures["situations"]).items():
+            measured = _mapping(found)
+            if not number:
+                yield (f"{situation}: no head", *_recalls(measured["before"]), "")
+            yield (f"{situation}: {name}", *_recalls(measured["after"]), str(measured["acts"]))
 
 
 def taught_rows(pools: Pools) -> Iterator[tuple[str, ...]]:
@@ -66,9 +73,11 @@ def taught_rows(pools: Pools) -> Iterator[tuple[str, ...]]:
     """
     yield ("the head that ships", *(f"recall@{k}" for k in CUTOFFS), "mean over cutoffs", "recall@10")
     by_answers, as_shipped = _in_outer_folds(pools)
-    yield ("by right answers alone", *_means(by_answers), "", "")
-    gained = (difference(_mean(as_shipped), _mean(by_answers)), difference(as_shipped[10], by_answers[10]))
-    yield ("taught by others, too: as shipped", *_means(as_shipped), *gained)
+    for situation, judges in groups(pools).items():
+        alone, others = ({k: found[judges] for k, found in kind.items()} for kind in (by_answers, as_shipped))
+        yield (f"{situation}: by right answers alone", *_means(alone), "", "")
+        gained = (difference(_mean(others), _mean(alone)), difference(others[10], alone[10]))
+        yield (f"{situation}: taught by others, too: as shipped", *_means(others), *gained)
 
 
 def _in_outer_folds(pools: Pools) -> tuple[dict[int, PerUser], dict[int, PerUser]]:
@@ -103,6 +112,15 @@ def _scores(head: FeatureHead, pools: Pools) -> Matrix:
 
 def _some(pools: Pools, chosen: Mask) -> Pools:
     return Pools(*(getattr(pools, part.name)[chosen] for part in fields(Pools)))
+
+
+def _mapping(figures: JsonValue) -> Mapping[str, JsonValue]:
+    assert isinstance(figures, Mapping)
+    return figures
+
+
+def _recalls(figures: JsonValue) -> tuple[str, ...]:
+    return tuple(f"{_mapping(figures)[f'recall@{k}']:.4f}" for k in CUTOFFS)
 
 
 def _mean(found: Mapping[int, PerUser]) -> PerUser:

@@ -1,5 +1,6 @@
 """What an ablation is judged on: the past without its newest part, that part's cases, features by text recipe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from index_builder.config import BuildConfig, TextConfig, load_config
 from index_builder.contents import text_recipe
 from index_builder.encode import encode_items, prepare_encoder
 from index_builder.inputs import read_inputs
-from index_builder.learn import first_words
+from index_builder.learn import first_words, some_words
 from index_builder.user_texts import clean_texts, encode_users
 from models.errors import ConfigError, DataError
 from models.training.evaluate import past_and_future
@@ -16,6 +17,7 @@ from models.training.interactions import Interactions
 from models.training.split import TASKS, Case, Task, draw, split
 
 _SEED = 0
+_DECAY = 0.8
 _MAX_CASES, _MAX_HEAD_CASES = 2_000, 8_000  # as in a build
 
 
@@ -28,19 +30,29 @@ class World:
         folder: For encoders.
         before: All that was before the test, whose texts are read.
         past: What of it is fitted on.
-        cases: What judges.
-        head_cases: What the head is fitted on and judged by: more of the same.
-        task: Theirs.
+        by_task: What judges; by the task asked for, and by any other where all are needed at once.
+        for_head: What the head is fitted on and judged by: more of the same.
+        task: Asked for.
     """
 
     config: BuildConfig
     folder: Path
     before: Interactions
     past: Interactions
-    cases: list[Case]
-    head_cases: list[Case]
+    by_task: dict[Task, list[Case]]
+    for_head: dict[Task, list[Case]]
     task: Task
     _known: dict[TextConfig, Features] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> list[Case]:
+        """Those of the task asked for."""
+        return self.by_task[self.task]
+
+    @property
+    def decay(self) -> float:
+        """What a step back in texts or history multiplies a weight by: the same for all, but for unordered rows."""
+        return _DECAY if self.past.times is not None else 1.0
 
     def features(self, *, strip_punctuation: bool = False, stop_words: str | None = None) -> Features:
         """Returns the features that a text recipe gives; they are made once."""
@@ -59,8 +71,9 @@ class World:
         encoder = load()
         items = encode_items(item_texts, facts, load=lambda: encoder, parent=None).embeddings
         clean, own = clean_texts(self.before, recipe) | clean_texts(self.past, recipe), first_words(item_texts)
-        encoded, _ = encode_users([*clean.values(), *own], encoder, facts.dim, parent=None)
-        texts = EncodedTexts(clean, encoded.embeddings, own)
+        queries = some_words(item_texts)
+        encoded, _ = encode_users([*clean.values(), *own, *queries], encoder, facts.dim, parent=None)
+        texts = EncodedTexts(clean, encoded.embeddings, own, queries)
         return make_features(item_texts, items, texts, item_times=inputs.item_times, seed=_SEED)
 
 
@@ -85,8 +98,13 @@ def read_world(toml: Path, folder: Path, task: str) -> World:
         raise ConfigError(f"{toml} has no [interactions]: nothing is learnt, so nothing can be left out of it")
     before = past_and_future(inputs.interactions, seed=_SEED).past
     held_out = split(before, seed=_SEED)
-    cases = draw(held_out.cases, found, _MAX_CASES, _SEED)
-    if not cases:
+    by_task, for_head = (_drawn(held_out.cases, limit) for limit in (_MAX_CASES, _MAX_HEAD_CASES))
+    if found not in by_task:
         raise DataError(f"validation has {len(held_out.cases)} cases, none of the task {task!r}; ask for the other one")
-    head_cases = draw(held_out.cases, found, _MAX_HEAD_CASES, _SEED)
-    return World(config, folder, before, held_out.past, cases, head_cases, found)
+    return World(config, folder, before, held_out.past, by_task, for_head, found)
+
+
+def _drawn(cases: Sequence[Case], limit: int) -> dict[Task, list[Case]]:
+    """Returns at most so many cases of each task that has any."""
+    drawn = {task: draw(cases, task, limit, _SEED) for task in TASKS}
+    return {task: group for task, group in drawn.items() if group}

@@ -121,8 +121,8 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     draws = cross_fitted(pools, seed=seed)
     found_by = [recalls(pools, scores) for scores in draws]
     after = {k: np.mean([found[k] for found in found_by], axis=0) for k in CUTOFFS}
-    groups = _groups(pools)
-    better = {name: _better(before, after, group) for name, group in groups.items()}
+    judges = groups(pools)
+    better = {name: _better(before, after, group) for name, group in judges.items()}
     # Where nothing is measured it acts if it does wherever something is.
     acting = tuple(name for name in SITUATIONS if better.get(name, all(better.values())))
     figures["after"] = _means(after, of_users)
@@ -133,7 +133,7 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
             "after": _means(after, group),
             "acts": better[name],
         }
-        for name, group in groups.items()
+        for name, group in judges.items()
     }
     figures["shipped"] = any(better.values())
     if not any(better.values()):
@@ -142,19 +142,19 @@ def fit_head(pools: Pools, *, seed: int = 0) -> tuple[FeatureHead | None, dict[s
     return replace(head, situations=acting), figures
 
 
-def _groups(pools: Pools) -> dict[Situation, Mask]:
+def groups(pools: Pools) -> dict[Situation, Mask]:
     """Returns by which cases each situation is judged; none with too few to say anything.
 
     As with the weights, users speak alone where there are enough of them.
     """
-    groups: dict[Situation, Mask] = {}
+    found: dict[Situation, Mask] = {}
     for name in SITUATIONS:
         group = pools.situations == name
         users = group & pools.of_users
         judges = users if users.sum() >= ENOUGH else group
         if judges.sum() >= ENOUGH:
-            groups[name] = judges
-    return groups
+            found[name] = judges
+    return found
 
 
 def cross_fitted(pools: Pools, *, seed: int) -> list[Matrix]:

@@ -78,21 +78,19 @@ def test_every_constant_is_one_of_a_module_and_stands_again_afterwards() -> None
 
 def test_every_loss_of_the_head_gets_a_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "_LEAST_POOLS", 1)
+    monkeypatch.setattr(head, "ENOUGH", 1)
     monkeypatch.setattr(head_network, "_EPOCHS", 1)
     parts = fit_parts(world.past, world.features(), training=TowerTraining(epochs=1))
-    pools = head_pools(world, parts, 0.8)
+    pools = head_pools(world, parts)
     rows = list(loss_rows(pools))
-    assert [row[0] for row in rows[1:]] == [
-        "no head",
-        "list-wise softmax, by right answers alone",
-        "pairwise",
-        "binary cross-entropy",
-    ]
+    of_situation = ["no head", "list-wise softmax, by right answers alone", "pairwise", "binary cross-entropy"]
+    situations = ["history", "query"]  # what is said in a word or two is a query
+    assert {row[0] for row in rows[1:]} == {f"{name}: {row}" for name in situations for row in of_situation}
     assert all(0 < float(recall) <= 1 for row in rows[1:] for recall in row[1:5])
     assert head_network.F is functional
     assert head_network.LIBRARY is LIBRARY
     shipped = list(taught_rows(pools))
-    assert [len(row) for row in shipped] == [7, 7, 7]
+    assert [row[0].split(":")[0] for row in shipped[1:]] == [name for name in situations for _ in range(2)]
     assert all(0 < float(recall) <= 1 for row in shipped[1:] for recall in row[1:5])
 
 
@@ -122,8 +120,8 @@ def test_nothing_of_a_head_has_seen_what_judges_it(monkeypatch: pytest.MonkeyPat
         return Watched()
 
     monkeypatch.setattr(ablation_head, "taught", watched)
-    rows = list(taught_rows(told_apart(80)))
-    assert sorted(judged) == sorted(3 * list(range(80)))
+    rows = list(taught_rows(told_apart(120)))
+    assert sorted(judged) == sorted(3 * list(range(120)))
     assert rows[2][1:5] == ("1.0000",) * 4
 
 

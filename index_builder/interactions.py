@@ -86,10 +86,13 @@ class RawInteractions:
             )
         unknown_ids = [item_id for item_id in self.item_ids if item_id not in rows_by_id]
         unknown = UnknownItems(int((~known).sum()), len(unknown_ids), tuple(unknown_ids[:EXAMPLES]))
-        kept_users, users = np.unique(self.users[known], return_inverse=True)
+        # By id, not as the table's order hands them out: what is drawn of users must not depend on an export's order.
+        users = sorted(np.unique(self.users[known]).tolist(), key=self.user_ids.__getitem__)
+        place = np.zeros(len(self.user_ids), np.int64)
+        place[users] = np.arange(len(users))
         interactions = Interactions(
-            users=users.astype(np.int64),
-            user_ids=tuple(self.user_ids[user] for user in kept_users),
+            users=place[self.users[known]],
+            user_ids=tuple(self.user_ids[user] for user in users),
             items=rows[known],
             times=None if self.times is None else self.times[known],
             texts=None if self.texts is None else tuple(self.texts[i] for i in np.flatnonzero(known)),

@@ -17,7 +17,7 @@ from models.learnt import Learnt, UserTexts
 from models.relation_head import FeatureHead
 from models.text import TextRecipe
 from models.training.features import EncodedTexts, make_features
-from models.training.fit import fit, learnt_of, shift_popularity
+from models.training.fit import fit, learnt_of
 from models.training.freshness import clock_problem
 from models.training.interactions import Interactions
 from models.training.split import split
@@ -86,11 +86,14 @@ def learn(
     features = make_features(item_texts, embeddings, texts, item_times=times, seed=_SEED)
     try:
         device = "cuda" if torch_device(config.encoder.device) == "cuda" else "cpu"
-        parts, chosen = fit(inputs.interactions, features, device=device, seed=_SEED, say=say_learning)
+        popularity = config.learning.popularity
+        parts, chosen = fit(
+            inputs.interactions, features, popularity=popularity, device=device, seed=_SEED, say=say_learning
+        )
     except DataError as error:
         return Lesson(None, warnings=[*warnings, f"nothing is learnt, the artifact is zero-shot: {error}"])
     return Lesson(
-        learnt=learnt_of(parts, shift_popularity(chosen, config.learning.popularity), features),
+        learnt=learnt_of(parts, chosen, features),
         head=chosen.head,
         quality={"validation": chosen.figures},
         user_texts=user_texts,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.errors import DataError
-from models.fused import PartWeights, SituationWeights
+from models.fused import SituationWeights
 from models.learnt import Learnt
 from models.relation_head import FeatureHead
 from models.training.behaviour import BehaviourFit
@@ -69,13 +69,20 @@ class Recipe:
 
 
 def fit(
-    interactions: Interactions, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent
+    interactions: Interactions,
+    features: Features,
+    *,
+    popularity: float = 0.0,
+    device: str = "cpu",
+    seed: int = 0,
+    say: Say = _silent,
 ) -> tuple[FittedParts, Recipe]:
     """Chooses the recipe on a validation split, then fits the parts on everything.
 
     Args:
         interactions: Everything that is known.
         features: Of items and texts.
+        popularity: Added to the weight of popularity that is chosen.
         device: Torch's word for where the tower is fitted.
         seed: Of splits, draws and fits.
         say: Told what is being done.
@@ -83,7 +90,8 @@ def fit(
     Raises:
         DataError: The interactions leave nothing to validate on.
     """
-    recipe = choose(split(interactions, seed=seed), features, device=device, seed=seed, say=say)
+    held_out = split(interactions, seed=seed)
+    recipe = choose(held_out, features, popularity=popularity, device=device, seed=seed, say=say)
     say(f"all {len(interactions)} interactions")
     parts_fit = PartsFit(interactions, features, behaviour=recipe.behaviour, seed=seed)
     training = recipe.training
@@ -91,12 +99,21 @@ def fit(
     return parts.with_freshness(recipe.freshness).with_trend(recipe.trend), recipe
 
 
-def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: int = 0, say: Say = _silent) -> Recipe:
+def choose(
+    held_out: Split,
+    features: Features,
+    *,
+    popularity: float = 0.0,
+    device: str = "cpu",
+    seed: int = 0,
+    say: Say = _silent,
+) -> Recipe:
     """Returns the epochs, the decay and the weights with the best validation recall.
 
     Args:
         held_out: The past to fit on and the cases to judge by.
         features: Of items and texts.
+        popularity: Added to the weight of popularity that is chosen; what is measured is measured with it.
         device: Torch's word for where the tower is fitted.
         seed: Of fits and of the cases drawn.
         say: Told what is being done.
@@ -127,7 +144,7 @@ def choose(held_out: Split, features: Features, *, device: str = "cpu", seed: in
     trend = weigh_trend(parts, by_task, features, middle)
     parts = parts.with_trend(trend)
     decay = best_decay(parts, by_task, features, decays)
-    weighed = weigh(parts, by_task, features, decay)
+    weighed = weigh(parts, by_task, features, decay, popularity=popularity)
     figures = dict(weighed.figures)
     if parts.freshness is not None:
         figures[FRESHNESS] = freshness
@@ -150,15 +167,6 @@ def learnt_of(parts: FittedParts, recipe: Recipe, features: Features) -> Learnt:
         item_vectors=parts.items.joined(),
         lexicon=replace(features.lexicon, words=parts.words),
     )
-
-
-def shift_popularity(recipe: Recipe, shift: float) -> Recipe:
-    """Returns the recipe with another weight of popularity in every situation; below 0 rarer items come up."""
-    shifted: dict[str, PartWeights] = {
-        name: (old := getattr(recipe.weights, name)).model_copy(update={"popularity": old.popularity + shift})
-        for name in SituationWeights.model_fields
-    }
-    return replace(recipe, weights=recipe.weights.model_copy(update=shifted))
 
 
 class _Told:

@@ -2,12 +2,13 @@
 
 Three kinds of holdout, chosen by what the table has:
 - "clock": real times → everything before a cut is the past, what known and new users do after it are the targets;
-- "last": times that only order each user's own events (positions) → each user's last item is the target, or, where
-  several came at that time, all of them;
+- "last": times that only order each user's own events (positions), or in which hardly anybody comes twice (one basket
+  a user) → each user's last item is the target, or, where several came at that time, all of them;
 - "users": no times → a seeded share of the users is unseen, and each of them is asked for by text and by history.
 
-The text of a target is never an input. A text that stands on every row of a user (two or more) says something of the
-user and not of one target: it is a stated need, and may be used.
+The text of a target is never an input. A text that stands on every row of a user says something of the user and not of
+one target, if these are rows of two items or more: it is a stated need. Where there are times, even that is known only
+from the first of its rows on.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from models.types import Rows
 Holdout = Literal["clock", "last", "users"]
 Task = Literal["history", "text"]
 TASKS: tuple[Task, ...] = ("history", "text")
+_COME_AGAIN = 0.05  # of the users with several events: with fewer at another time, a clock leaves nobody to ask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +45,11 @@ class UserEvents:
 
     @property
     def stated_need(self) -> str | None:
-        """The text that stands on every row of a user with two or more."""
-        first = self.texts[0] if len(self.texts) > 1 else None
-        return first if first is not None and all(text == first for text in self.texts) else None
+        """The text that stands on every row of a user of two items or more."""
+        first = self.texts[0] if self.texts else None
+        if first is None or any(text != first for text in self.texts):
+            return None
+        return first if len(np.unique(self.items)) > 1 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +93,18 @@ class Split:
 def holdout_of(interactions: Interactions) -> Holdout:
     """Returns the kind of holdout that the table's times allow.
 
-    Times in which most users start at the very same smallest value are positions, not a clock.
+    Times in which most users start at the very same smallest value are positions, not a clock. And a clock says nothing
+    of what comes after a history where all of it came at once.
     """
     if interactions.times is None:
         return "users"
-    first = np.full(len(interactions.user_ids), np.inf)
-    np.minimum.at(first, interactions.users, interactions.times)
-    return "last" if (first == interactions.times.min()).mean() > 0.5 else "clock"
+    users, times, n_users = interactions.users, interactions.times, len(interactions.user_ids)
+    first, last = np.full(n_users, np.inf), np.full(n_users, -np.inf)
+    np.minimum.at(first, users, times)
+    np.maximum.at(last, users, times)
+    are_positions = (first == times.min()).mean() > 0.5
+    has_several = np.bincount(users, minlength=n_users) > 1
+    return "last" if are_positions or (last > first)[has_several].sum() < _COME_AGAIN * has_several.sum() else "clock"
 
 
 def split(
@@ -175,13 +184,14 @@ def _rows_by_user(interactions: Interactions) -> list[Rows]:
     if interactions.times is None:
         order = np.argsort(interactions.users, kind="stable")
     else:
-        ties = np.fromiter(map(_tie_break, interactions.users, interactions.items), np.uint64, len(interactions))
+        ids = (interactions.user_ids[user] for user in interactions.users)
+        ties = np.fromiter(map(_tie_break, ids, interactions.items), np.uint64, len(interactions))
         order = np.lexsort((ties, interactions.times, interactions.users))
     starts = np.flatnonzero(np.diff(interactions.users[order])) + 1
     return list(np.split(order, starts))
 
 
-def _tie_break(user: int, item: int) -> int:
+def _tie_break(user: str, item: int) -> int:
     return int.from_bytes(blake2b(f"{user} {item}".encode(), digest_size=8).digest())
 
 
@@ -230,7 +240,8 @@ def _unseen_users(interactions: Interactions, share: float, seed: int) -> tuple[
     cases = []
     for user in drawn.tolist():
         events = by_user[user]
-        cases += asked_of(user, events, hidden=int(rng.integers(len(events.items))))
+        by_item = np.argsort(events.items, kind="stable")  # there is no order but the table's, which isn't to matter
+        cases += asked_of(user, events, hidden=int(by_item[rng.integers(len(by_item))]))
     return ~np.isin(interactions.users, drawn), cases
 
 
@@ -258,6 +269,5 @@ def _case(user: int, events: UserEvents, *, before: NDArray[np.intp], targets: R
     wanted = np.setdiff1d(targets, history)
     if not len(wanted):
         return None
-    written = (events.stated_need,) if events.stated_need else tuple(events.texts[row] for row in before)
-    texts = tuple(dict.fromkeys(text for text in written if text))
+    texts = tuple(dict.fromkeys(text for row in before if (text := events.texts[row])))
     return Case(user, task, history, texts, wanted, is_new_user=not len(before))

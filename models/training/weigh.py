@@ -6,7 +6,7 @@ from itertools import repeat
 
 import torch
 
-from models.fused import PartWeights, SituationWeights
+from models.fused import SITUATIONS, PartWeights, SituationWeights
 from models.training.features import Features
 from models.training.gains import is_gain
 from models.training.likeliest import likeliest
@@ -65,7 +65,14 @@ def best_decay(
     return max(decays, key=reached_with) if len(decays) > 1 else decays[0]
 
 
-def weigh(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: Features, decay: float) -> Weighed:
+def weigh(
+    parts: FittedParts,
+    by_task: Mapping[Task, Sequence[Case]],
+    features: Features,
+    decay: float,
+    *,
+    popularity: float = 0.0,
+) -> Weighed:
     """Returns the weights of each situation that has cases; others keep the default.
 
     Args:
@@ -73,6 +80,8 @@ def weigh(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: 
         by_task: Validation cases.
         features: Of their texts, and of the queries.
         decay: What a step back in texts or history multiplies a weight by.
+        popularity: Added to what popularity weighs in every situation, and so in the figures; below 0 rarer items come
+            up.
     """
     default, figures = SituationWeights(), dict[str, JsonValue]()
     chosen: list[dict[str, PartWeights]] = [{}, {}, {}]
@@ -86,12 +95,21 @@ def weigh(parts: FittedParts, by_task: Mapping[Task, Sequence[Case]], features: 
                 by_these[situation] = weights
             figures[situation] = {
                 "cases": len(cases),
-                "product": scores.figures(chosen[0][situation]),
+                "product": scores.figures(_shifted(chosen[0][situation], popularity)),
                 "zero_shot": scores.figures(alone("zero_shot")),
                 "popularity": scores.figures(alone("popularity")),
             }
-    by_all, *unseen = (default.model_copy(update=weights) for weights in chosen)
+    by_all, *unseen = (
+        SituationWeights(
+            **{name: _shifted(by_these.get(name, getattr(default, name)), popularity) for name in SITUATIONS}
+        )
+        for by_these in chosen
+    )
     return Weighed(by_all, (unseen[0], unseen[1]), figures)
+
+
+def _shifted(weights: PartWeights, popularity: float) -> PartWeights:
+    return weights.model_copy(update={"popularity": weights.popularity + popularity})
 
 
 def weigh_freshness(

@@ -13,6 +13,7 @@ from index_builder.event_times import TimeKind
 from index_builder.interactions import RawInteractions, UnknownItems, read_interactions
 from index_builder.rejects import RejectKind, Rejects
 from models.errors import DataError
+from models.training.split import split
 
 COLUMNS = {"time": "at", "text": "said", "rating": "stars", "min_rating": 4.0}
 
@@ -47,14 +48,28 @@ def test_rows_become_arrays(table: Path) -> None:
     assert raw.n_rows == 3
     assert raw.time_kind is TimeKind.DATE
     interactions, unknown = raw.to_interactions({"b": 0, "x": 1, "7": 2})
-    assert interactions.users.tolist() == [0, 1, 0]
+    assert interactions.users.tolist() == [1, 0, 1]
     assert interactions.users.dtype == interactions.items.dtype == np.int64
-    assert interactions.user_ids == ("u", "9")
+    assert interactions.user_ids == ("9", "u")  # by id
     assert interactions.items.tolist() == [2, 0, 2]
     assert interactions.times is not None
     assert interactions.times.tolist() == [1704153600.0, 1704067200.0, 1704240000.0]
     assert interactions.texts == ("loved it", None, None)
     assert unknown == UnknownItems(0, 0, ())
+
+
+@pytest.mark.parametrize("time", [None, "at"])
+def test_what_judges_does_not_depend_on_the_order_of_an_export(table: Path, time: str | None) -> None:
+    """All times are equal, which is as good as none."""
+    rng = np.random.default_rng(0)
+    rows = [{"user": f"u{user}", "item": int(item), "at": 5} for user in range(40) for item in rng.permutation(30)[:5]]
+    judged = []
+    for order in (range(len(rows)), rng.permutation(len(rows))):
+        jsonl(table, *(rows[row] for row in order))
+        known, _ = read(table, time=time).to_interactions({str(item): item for item in range(30)})
+        judged.append([(known.user_ids[case.user], case.targets.tolist()) for case in split(known).cases])
+    assert judged[0] == judged[1]
+    assert len(judged[0]) >= 4
 
 
 def test_without_time_and_text_there_is_neither(table: Path) -> None:

@@ -12,7 +12,7 @@ from index_builder.config import load_config
 from index_builder.learn import _texts_to_learn_from, first_words, some_words
 from index_builder.report import BuildReport
 from models.artifact_store import ArtifactStore
-from models.fused import FusedFacts
+from models.fused import SITUATIONS, FusedFacts
 from models.matching import DecayedMean
 from models.recaller import Recaller, UserQuery
 from models.text import TextRecipe
@@ -42,6 +42,22 @@ def test_the_manifest_says_what_was_learnt_and_what_it_gained(store: ArtifactSto
     history = validation["history"]
     assert set(history) == {"cases", "product", "zero_shot", "popularity"}  # type: ignore[arg-type]
     assert history["product"]["recall@10"] > history["popularity"]["recall@10"]  # type: ignore[index]
+
+
+def test_popularity_is_shifted_before_anything_is_measured(
+    demo: Path, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = store.open().manifest
+    with (demo / "recall.toml").open("a") as config:
+        config.write("popularity = -2.0\n")
+    rebuild(demo)
+    shifted = store.open().manifest
+    assert isinstance(live.matching, FusedFacts)
+    assert isinstance(shifted.matching, FusedFacts)
+    for situation in SITUATIONS:
+        before, after = (getattr(one.matching.weights, situation) for one in (live, shifted))
+        assert after.popularity == pytest.approx(before.popularity - 2, abs=1e-6)
+    assert live.quality["validation"]["history"] != shifted.quality["validation"]["history"]  # type: ignore[index,call-overload]
 
 
 @pytest.mark.parametrize(("value", "warned"), [(0.5, False), ("lately", True)], ids=["numbers", "words"])

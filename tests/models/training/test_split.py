@@ -117,6 +117,21 @@ def test_the_text_of_a_target_is_never_an_input() -> None:
     assert (by_text.task, by_text.history.tolist()) == ("text", [])
 
 
+def test_what_is_written_later_is_no_stated_need_of_before() -> None:
+    """Of two new users one came twice with one text, one was exported twice."""
+    old = [(user, item, 1) for user in (0, 1, 2) for item in (1, 2, 3)]
+    new = [(3, 4, 9), (3, 5, 9), (4, 6, 9), (4, 6, 9)]
+    texts: list[str | None] = ["old"] * len(old) + ["wanted"] * 2 + ["told twice"] * 2
+    result = split(table(old + new, texts=texts), holdout="clock", after=5)
+    assert [(case.user, case.task, case.texts) for case in result.cases] == [(3, "history", ()), (4, "history", ())]
+
+
+def test_a_row_that_stands_there_twice_states_no_need() -> None:
+    result = split(table([(0, 4, 0), (0, 4, 0), (1, 1, 0), (1, 2, 0)], timed=False, texts=["said"] * 4), share=1)
+    assert {case.user for case in result.cases} == {1}
+    assert events_by_user(table([(0, 4, 0), (0, 4, 0)], timed=False, texts=["said"] * 2))[0].stated_need is None
+
+
 def test_a_text_on_every_row_is_a_stated_need() -> None:
     """It may be used: by text alone for all items, and beside the history for the hidden one."""
     rows = [(0, item, 0) for item in range(3)] + [(1, item, 0) for item in range(3)] + [(2, 9, 0)]
@@ -135,6 +150,15 @@ def test_positions_are_no_clock() -> None:
     assert holdout_of(positions) == "last"
     assert holdout_of(clock) == "clock"
     assert holdout_of(table([(0, 0, 0)], timed=False)) == "users"
+
+
+def test_where_hardly_anybody_comes_twice_a_clock_leaves_nobody_to_ask() -> None:
+    baskets = [(user, item, 1_000 * user) for user in range(10) for item in range(user, user + 3)]
+    result = split(table(baskets))
+    assert result.holdout == "last"
+    assert len(result.cases) == 10
+    assert all(len(case.history) == 2 for case in result.cases)
+    assert holdout_of(table([*baskets, (9, 1, 9_500)])) == "clock"  # a tenth of them came again
 
 
 def test_equal_times_do_not_depend_on_the_order_of_the_table() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.fused import PartWeights, SituationWeights
+from models.fused import SITUATIONS, PartWeights, SituationWeights
 from models.training import part_scores
 from models.training import weigh as module
 from models.training.fit_parts import fit_parts
@@ -134,6 +134,22 @@ def test_a_half_that_nobody_chooses_for_keeps_the_default() -> None:
     found = weigh(parts, {"history": even}, features, 0.9)
     assert found.unseen[0] == SituationWeights()
     assert found.unseen[1] == found.chosen
+
+
+def test_what_popularity_is_shifted_by_counts_in_every_situation_and_in_the_figures() -> None:
+    interactions, features = world()
+    held_out = split(interactions)
+    parts = fit_parts(held_out.past, features, training=TowerTraining(epochs=1))
+    by_task: dict[Task, list[Case]] = {"history": [case for case in held_out.cases if case.task == "history"]}
+    plain, shifted = (weigh(parts, by_task, features, 0.9, popularity=by) for by in (0.0, -2.0))
+    for before, after in zip((plain.chosen, *plain.unseen), (shifted.chosen, *shifted.unseen), strict=True):
+        for situation in SITUATIONS:
+            expected = getattr(before, situation).popularity - 2
+            assert getattr(after, situation).popularity == pytest.approx(expected)
+    scores = PartScores(parts, sorted(by_task["history"], key=half_of), features, 0.9)
+    measured, expected = shifted.figures["history"], scores.figures(shifted.chosen.history)
+    assert isinstance(measured, dict)
+    assert measured["product"] == expected != scores.figures(plain.chosen.history)
 
 
 @pytest.mark.parametrize("n_scores", [1, 2 * N_ITEMS, 7 * N_ITEMS + 1])

@@ -1,10 +1,12 @@
 """The relation head h: re-scores the pool that the index returns.
 
-Two kinds, of which the build ships the better one:
+Two kinds:
 
 - "hadamard", the article's S = h(X, Y) = softmax(θᵀ(Embed(X)∘Embed(Y)) + b(Y)). b depends on the item, since a scalar
-  would cancel in a softmax over candidates. Before training it is the recall score.
-- "features": w·f + MLP(f) over the features f of `models.relation_features`. Before training it is the recall score.
+  would cancel in a softmax over candidates. Untrained, with θ = 1 and b = 0, it is the recall score: a zero-shot build
+  ships it so. Trained it gained next to nothing (docs/lab-log.md, 2026-11-25, H1), so no build trains it.
+- "features": w·f + MLP(f) over the features f of `models.relation_features`, which builds train, and ship where it
+  gains. Before training it is the recall score.
 
 The softmax is the training objective; only its order matters when serving, so the score here is its argument.
 """

@@ -20,7 +20,8 @@ from models.types import Matrix, Vector
 # Settings tried by each baseline, at most; a setting is what is fitted with, times the decay of older events.
 MAX_TRIALS = 12
 TUNED_AT = 50
-_MAX_CASES = 600
+# As many as choose the product's own weights, and of large catalogues at least so many.
+_MAX_CASES, _LEAST_CASES, _MAX_SCORES = 2_000, 600, 40_000_000
 _TIE_BREAK = 1e-5
 
 Setting = Mapping[str, float]
@@ -138,7 +139,8 @@ def _try_all(baseline: Baseline, past: Interactions, encodings: Encodings, seed:
         held_out = split(past, seed=seed)
     except DataError:
         return tried
-    by_task = {task: draw(held_out.cases, task, _MAX_CASES, seed) for task in tried}
+    limit = min(_MAX_CASES, max(_LEAST_CASES, _MAX_SCORES // encodings.n_items))
+    by_task = {task: draw(held_out.cases, task, limit, seed) for task in tried}
     decays = baseline.decays if past.times is not None else (1.0,)
     assert len(baseline.settings) * len(decays) <= MAX_TRIALS
     popularity = held_out.past.popularity(encodings.n_items)

@@ -22,6 +22,7 @@ from index_builder.lock import builder_lock
 from index_builder.progress import progress
 from index_builder.quantise import is_quantised
 from index_builder.remembering import Remembering
+from index_builder.report import row_lines
 from index_builder.steps import open_parent
 from index_builder.user_texts import clean_texts, encode_users
 from models.artifact import ENCODER, Artifact, open_artifact
@@ -45,6 +46,7 @@ EXACT = "product, without head, exact search"
 _HEAD_AT = 10
 _POOL_AT = 100
 _SEED = 0
+_FEW = 30  # cases, by which an interval says little
 
 
 def evaluate(
@@ -87,12 +89,19 @@ class _Evaluation:
                 "recall.toml has no [interactions] and no events were taken, so there is nothing to evaluate on;"
                 " add the section with the table of who consumed what"
             )
-        self.warnings += inputs.warnings
+        counts = inputs.counts
+        some_left_out = counts is not None and counts.n_used < counts.n_rows
+        self.warnings += [*inputs.warnings, *row_lines(inputs.rejects, counts if some_left_out else None)]
         item_texts = [item.text for item in inputs.catalogue.items]
         before = past_and_future(inputs.interactions, seed=_SEED).past
         user_texts = clean_texts(inputs.interactions, self.recipe) | clean_texts(before, self.recipe)
         facts, known, encodings = self._encode(self._finetuned(inputs), item_texts, user_texts)
         exam = hold_out(inputs.interactions, encodings.items, seed=_SEED)
+        self.warnings += [
+            f"by {task} only {len(cases)} are asked: intervals over so few say little"
+            for task, cases in exam.cases.items()
+            if len(cases) < _FEW
+        ]
         past = replace(inputs, interactions=exam.past)
         artifact, lesson, seconds = self._refit(past, encodings.items, facts, known)
         cost = Cost(

@@ -108,6 +108,7 @@ def join(table: RawInteractions | None, events: EventRows) -> RawInteractions:
         texts=[*_texts(table), *_texts(new)] if has_texts else None,
         n_rows=table.n_rows + events.counts.n_events,
         n_below_rating=table.n_below_rating + events.counts.n_below_min_rating,
+        n_unrated=table.n_unrated,
     )
 
 

@@ -124,6 +124,7 @@ def _match_items(raw: RawInteractions, catalogue: Catalogue) -> tuple[Interactio
         n_used=len(interactions.items),
         n_users=len(interactions.user_ids),
         n_below_min_rating=raw.n_below_rating,
+        n_unrated=raw.n_unrated,
         n_unknown_items=unknown.n_rows,
     )
     return interactions, counts, warnings

@@ -48,7 +48,8 @@ class RawInteractions:
         time_kind: How the time column was understood; None without one.
         texts: What users wrote, one entry an interaction; None without a text column.
         n_rows: Rows read: good, bad and below the rating.
-        n_below_rating: Rows left out because they are rated below `min_rating`, or not rated.
+        n_below_rating: Rows left out because they are rated below `min_rating`.
+        n_unrated: Rows left out because they aren't rated where `min_rating` asks for it.
     """
 
     users: NDArray[np.int32]
@@ -60,6 +61,7 @@ class RawInteractions:
     texts: list[str | None] | None
     n_rows: int
     n_below_rating: int
+    n_unrated: int = 0
 
     @property
     def named(self) -> Set[str]:
@@ -124,9 +126,13 @@ def read_interactions(config: InteractionsConfig, *, rejects: Rejects) -> RawInt
     rejects.check_share(collector.n_good + rejects.total, config.max_reject_share, "interactions")
     raw = collector.to_raw(rejects.total)
     if not len(raw.users):
+        left_out = [f"{rejects.total} of them bad"] if rejects.total else []
+        if config.min_rating is not None:
+            left_out.append(f"{raw.n_below_rating} below min_rating {config.min_rating}, {raw.n_unrated} not rated")
+        rows = ", ".join([f"{raw.n_rows} rows", *left_out])
         raise DataError(
-            f"{config.path} holds no usable interaction in {raw.n_rows} rows, {raw.n_below_rating} of them below "
-            f"min_rating {config.min_rating}; mend it, or leave [interactions] out for a zero-shot artifact"
+            f"{config.path} holds no usable interaction in {rows}; mend it, or leave [interactions] out for a zero-shot"
+            " artifact"
         )
     return raw
 
@@ -142,19 +148,22 @@ class _Collector:
         self._texts: list[str | None] | None = None if config.text is None else []
         # A user's text often stands in each of the user's rows: it is kept once.
         self._same_text: dict[str, str] = {}
-        self._n_below_rating = 0
+        self._n_below_rating = self._n_unrated = 0
 
     @property
     def n_good(self) -> int:
-        """Rows that were understood, those below the rating too."""
-        return len(self._users) + self._n_below_rating
+        """Rows that were understood, those left out for their rating too."""
+        return len(self._users) + self._n_below_rating + self._n_unrated
 
     def add(self, values: Mapping[str, object]) -> None:
         """Adds one row; a RowError leaves no trace of it."""
         config = self._config
         user = read_id(values.get(config.user), config.user)
         item = read_id(values.get(config.item), config.item)
-        if not self._is_positive(values):
+        if (rating := self._rating(values)) is None:
+            self._n_unrated += 1
+            return
+        if config.min_rating is not None and rating < config.min_rating:
             self._n_below_rating += 1
             return
         text = "" if config.text is None else read_text(values.get(config.text), config.text)
@@ -176,17 +185,19 @@ class _Collector:
             texts=self._texts,
             n_rows=self.n_good + n_rejected,
             n_below_rating=self._n_below_rating,
+            n_unrated=self._n_unrated,
         )
 
-    def _is_positive(self, values: Mapping[str, object]) -> bool:
+    def _rating(self, values: Mapping[str, object]) -> float | None:
+        """Returns it, and the best where none is asked for; None where the row has none."""
         config = self._config
         if config.rating is None or config.min_rating is None:
-            return True
+            return float("inf")
         value = values.get(config.rating)
         rating = read_number(value)
         if rating is None and value is not None:
             raise RowError(RejectKind.WRONG_TYPE, f"{config.rating} is {show(value)}, it has to be a number")
-        return rating is not None and rating >= config.min_rating
+        return rating
 
 
 def _first(ids: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """What a build says when it is done: a value, its JSON and its lines for a person."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from models.training.freshness import FRESHNESS
 from models.training.popularity import TREND
 from models.types import JsonValue
+
+_EXAMPLES = 3  # of a table's bad rows that a person is shown; the file has all
 
 
 class InteractionCounts(BaseModel):
@@ -20,6 +22,7 @@ class InteractionCounts(BaseModel):
     n_used: int
     n_users: int
     n_below_min_rating: int
+    n_unrated: int
     n_unknown_items: int
 
 
@@ -79,15 +82,7 @@ class BuildReport(BaseModel):
     def lines(self) -> list[str]:
         """Returns the report for a person, a line each."""
         lines = [f"warning: {warning}" for warning in self.warnings]
-        for table, rejects in self.rejects.items():
-            if rejects["rejected"]:
-                lines.append(f"rejected {rejects['rejected']} {table} rows {rejects['counts']}, see {rejects['file']}")
-        if self.interactions:
-            counts = self.interactions
-            lines.append(
-                f"{counts.n_used} of {counts.n_rows} interactions by {counts.n_users} users used"
-                f" ({counts.n_unknown_items} name unknown items, {counts.n_below_min_rating} are rated too low)"
-            )
+        lines += row_lines(self.rejects, self.interactions)
         if self.events:
             lines.append(f"{self.events.n_positives} of {self.events.n_events} taken events are positives")
         stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.seconds.items())
@@ -100,6 +95,38 @@ class BuildReport(BaseModel):
             f"artifact {self.artifact_id} is live in {self.artifacts}",
         ]
         return lines
+
+
+def row_lines(rejects: Mapping[str, Mapping[str, JsonValue]], counts: InteractionCounts | None) -> list[str]:
+    """Returns what became of the rows of each table: the bad ones with examples, and of interactions all the others.
+
+    Args:
+        rejects: By table, as `Rejects.summary` gives it.
+        counts: None without interactions.
+    """
+    lines: list[str] = []
+    for table, found in rejects.items():
+        if not found["rejected"]:
+            continue
+        lines.append(
+            f"rejected {found['rejected']} {table} rows {found['counts']}, see {found['file']}:"
+            f" {'; '.join(_shown(found['examples']))}"
+        )
+    if counts:
+        unrated = f", {counts.n_unrated} are not rated" if counts.n_unrated else ""
+        lines.append(
+            f"{counts.n_used} of {counts.n_rows} interactions by {counts.n_users} users used"
+            f" ({counts.n_unknown_items} name unknown items, {counts.n_below_min_rating} are rated too low{unrated})"
+        )
+    return lines
+
+
+def _shown(examples: JsonValue) -> Iterator[str]:
+    """Yields where the first bad rows are and what is wrong with them."""
+    assert isinstance(examples, list)
+    for example in examples[:_EXAMPLES]:
+        assert isinstance(example, dict)
+        yield f"{example['file']} line {example['line']}: {example['reason']}"
 
 
 def _validation_lines(validation: JsonValue) -> list[str]:

@@ -78,7 +78,9 @@ def test_the_report_has_the_documented_keys(demo: Path) -> None:
     assert set(report) == REPORT_KEYS
     assert report["index"] == {"kind": "flat"}
     assert set(report["quality"]) == {"ann_recall@100", "validation"}
-    assert set(report["interactions"]) == {"n_rows", "n_used", "n_users", "n_below_min_rating", "n_unknown_items"}
+    assert set(report["interactions"]) == {
+        "n_rows", "n_used", "n_users", "n_below_min_rating", "n_unrated", "n_unknown_items",
+    }  # fmt: skip
     assert set(report["rejects"]) == {"catalogue", "interactions"}
     assert set(report["rejects"]["catalogue"]) == {"rejected", "share", "counts", "examples", "file"}
     stages = {"read", "encoder", "encode", "learn", "index", "runtime", "write", "verify", "publish"}
@@ -95,7 +97,7 @@ def test_counts_of_interactions_add_up(demo: Path) -> None:
     change_rows(demo / "interactions.jsonl", change)
     counts = rebuild(demo).interactions
     assert counts is not None
-    assert counts.n_rows == 172 == counts.n_used + counts.n_below_min_rating + counts.n_unknown_items
+    assert counts.n_rows == 172 == counts.n_used + counts.n_below_min_rating + counts.n_unrated + counts.n_unknown_items
     assert counts.n_unknown_items == 1
     assert counts.n_below_min_rating >= 1
 

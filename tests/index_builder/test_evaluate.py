@@ -189,3 +189,19 @@ def test_the_artifact_has_one_size_whatever_a_build_added_to_its_encoder(demo: P
         if (found := evaluate(config, prepare=prepare, load=load_fake).cost)
     ]
     assert sizes[1] == sizes[0] + 2_000  # of the encoder's own graph, which an export makes
+
+
+def test_what_was_left_out_and_how_few_were_asked_is_said(tmp_path: Path) -> None:
+    write(World(n_users=60), tmp_path)
+    with (tmp_path / "interactions.jsonl").open("a") as table:
+        table.write('{"user_id": "", "item_id": "i1", "text": "", "time": 1}\n')
+        table.write('{"user_id": "u1", "item_id": "nowhere", "text": "", "time": 1}\n')
+    warnings = evaluated(load_config(tmp_path / "recall.toml")).warnings
+    (rejected,) = (warning for warning in warnings if warning.startswith("rejected 1 interactions rows {'no_id': 1}"))
+    assert f"interactions.jsonl line {60 * 7 + 1}: user_id is" in rejected
+    assert "420 of 422 interactions by 60 users used (1 name unknown items, 0 are rated too low)" in warnings
+    assert any("are asked: intervals over so few say little" in warning for warning in warnings)
+
+
+def test_nothing_is_said_where_nothing_was_left_out(evaluation: Evaluation) -> None:
+    assert not [warning for warning in evaluation.warnings if "rejected" in warning or "used (" in warning]

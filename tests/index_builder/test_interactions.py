@@ -114,7 +114,7 @@ def test_rows_below_the_rating_or_without_one_are_counted_not_rejected(table: Pa
     raw = read(table, rejects=rejects, **COLUMNS)
     assert raw.item_ids == ("a", "b")
     assert raw.user_ids == ("u",)
-    assert (raw.n_rows, raw.n_below_rating, rejects.total) == (4, 2, 0)
+    assert (raw.n_rows, raw.n_below_rating, raw.n_unrated, rejects.total) == (4, 1, 1, 0)
 
 
 def test_without_a_least_rating_the_rating_says_nothing(table: Path) -> None:
@@ -173,9 +173,9 @@ def test_a_column_that_no_row_has_ends_the_build(table: Path, role: str) -> None
 
 def test_nothing_left_ends_the_build(table: Path) -> None:
     jsonl(table, GOOD | {"stars": 1})
-    with pytest.raises(DataError, match=r"no usable interaction in 1 rows, 1 of them below min_rating 4\.0"):
+    with pytest.raises(DataError, match=r"interaction in 1 rows, 1 below min_rating 4\.0, 0 not rated; mend"):
         read(table, **COLUMNS)
-    with pytest.raises(DataError, match="no usable interaction in 0 rows"):
+    with pytest.raises(DataError, match="no usable interaction in 0 rows; mend"):
         read(jsonl(table))
 
 

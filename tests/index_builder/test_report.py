@@ -1,8 +1,12 @@
 import pytest
 
-from index_builder.report import BuildReport, InteractionCounts, Stopwatch
+from index_builder.report import BuildReport, InteractionCounts, Stopwatch, row_lines
+from models.types import JsonValue
 
-COUNTS = InteractionCounts(n_rows=20, n_used=15, n_users=4, n_below_min_rating=3, n_unknown_items=2)
+EXAMPLES: list[JsonValue] = [
+    {"file": "a.csv", "line": line, "kind": "no_id", "reason": "id is empty"} for line in (3, 9)
+]
+COUNTS = InteractionCounts(n_rows=20, n_used=15, n_users=4, n_below_min_rating=3, n_unrated=0, n_unknown_items=2)
 REPORT = BuildReport(
     artifact_id="0123456789abcdef",
     artifacts="/shop/artifacts",
@@ -18,7 +22,7 @@ REPORT = BuildReport(
         "validation": {"text": {"cases": 8, "product": {"recall@10": 0.5}, "zero_shot": {"recall@10": 0.25}}},
     },
     rejects={
-        "catalogue": {"rejected": 2, "share": 0.1, "counts": {"no_id": 2}, "examples": [], "file": "bad.jsonl"},
+        "catalogue": {"rejected": 2, "share": 0.1, "counts": {"no_id": 2}, "examples": EXAMPLES, "file": "bad.jsonl"},
         "interactions": {"rejected": 0, "share": 0.0, "counts": {}, "examples": [], "file": None},
     },
     deleted=["fedcba9876543210"],
@@ -30,7 +34,7 @@ REPORT = BuildReport(
 def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
     assert REPORT.lines() == [
         "warning: look at this",
-        "rejected 2 catalogue rows {'no_id': 2}, see bad.jsonl",
+        "rejected 2 catalogue rows {'no_id': 2}, see bad.jsonl: a.csv line 3: id is empty; a.csv line 9: id is empty",
         "15 of 20 interactions by 4 users used (2 name unknown items, 3 are rated too low)",
         "10 items (3 texts encoded, 7 embeddings reused)",
         "index hnsw: ann_recall@100 0.995",
@@ -39,6 +43,13 @@ def test_the_lines_tell_the_whole_story_the_artifact_last() -> None:
         "seconds: read 0.2, encode 61.0",
         "deleted old artifacts: fedcba9876543210",
         "artifact 0123456789abcdef is live in /shop/artifacts",
+    ]
+
+
+def test_rows_without_a_rating_are_not_called_badly_rated() -> None:
+    counts = COUNTS.model_copy(update={"n_unrated": 7})
+    assert row_lines({}, counts) == [
+        "15 of 20 interactions by 4 users used (2 name unknown items, 3 are rated too low, 7 are not rated)"
     ]
 
 

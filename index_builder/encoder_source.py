@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index_builder.config import EncoderConfig
+from models.disk import writing
 from models.encoder import EncoderFacts, Precision, Prompts, QueryRuntime, encoder_fingerprint
 from models.errors import EncoderError
 from models.text import TextRecipe
@@ -96,7 +97,8 @@ def export_encoder(
     if dim > full_dim:
         raise EncoderError(f"truncate_dim is {dim}, model {source.name!r} has {full_dim} dimensions; ask for fewer")
     prompts = prompts_of(config, model)
-    model.save_pretrained(str(folder), create_model_card=False)
+    with writing(folder):
+        model.save_pretrained(str(folder), create_model_card=False)
     runtime: QueryRuntime = "openvino-f32" if export_openvino(model, folder, dim=dim, prompts=prompts) else "torch-f32"
     return EncoderFacts(
         name=source.name,

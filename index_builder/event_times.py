@@ -1,6 +1,8 @@
 """The time column as numbers that grow with time: numbers, ISO 8601 dates, calendar dates, sortable text."""
 
 from array import array
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -22,18 +24,22 @@ class TimeKind(StrEnum):
 
 
 class EventTimes:
-    """Collects the times of a table; the first one decides what the column holds.
+    """Collects the times of a table.
 
     Numbers, or strings that spell them, stay as they are: unix seconds, if they mean that. ISO 8601 dates
     become unix seconds, in UTC where they name no zone, and so do dates such as 31/12/2024 23:59, whose column tells
     day from month. Other strings get their rank in sort order.
 
+    Args:
+        column: Its name, for errors.
+        kind: How it is understood; None: as the first time is.
+
     Attributes:
         kind: How the column is understood; None before the first time.
     """
 
-    def __init__(self, column: str) -> None:
-        self.kind: TimeKind | None = None
+    def __init__(self, column: str, kind: TimeKind | None = None) -> None:
+        self.kind = kind
         self._column = column
         self._times = array("d")
         self._codes: dict[str, int] = {}
@@ -42,14 +48,14 @@ class EventTimes:
         """Adds the time of one row.
 
         Raises:
-            RowError: There is no time, or it is of another kind than the first; nothing was added.
+            RowError: There is no time, or it is of another kind than the column; nothing was added.
         """
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if _is_missing(value):
             raise RowError(RejectKind.NO_TIME, f"{self._column} is missing; with a time column every row has a time")
         kind = self.kind or _kind(value)
         time = self._read(value, kind)
         if time is None:
-            wanted = f"a {self.kind} as the first row has" if self.kind else "a number, an ISO 8601 date or a string"
+            wanted = f"a {self.kind} as the other rows have" if self.kind else "a number, an ISO 8601 date or a string"
             raise RowError(RejectKind.WRONG_TYPE, f"{self._column} is {show(value)}, it has to be {wanted}")
         self.kind = kind
         self._times.append(time)
@@ -83,6 +89,16 @@ class EventTimes:
         return self._codes.setdefault(value, len(self._codes))
 
 
+def usual_kind(values: Iterable[object]) -> TimeKind | None:
+    """Returns what most of the values are, the missing ones aside: one stray cell doesn't say what a column holds."""
+    counts = Counter(_kind(value) for value in values if not _is_missing(value))
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _kind(value: object) -> TimeKind:
     if read_number(value) is not None:
         return TimeKind.NUMBER
@@ -94,8 +110,9 @@ def _kind(value: object) -> TimeKind:
 
 
 def _unix_seconds(text: str) -> float | None:
+    """Returns the moment that ISO 8601 spells, also with the zone's name behind it, as databases export it."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
     except ValueError:
         return None
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()

@@ -22,6 +22,7 @@ from index_builder.inputs import Inputs
 from index_builder.progress import progress
 from index_builder.user_texts import clean_texts
 from models.artifact import Artifact
+from models.disk import writing
 from models.encoder import Precision
 from models.errors import ConfigError, DataError
 from models.text import TextRecipe
@@ -155,7 +156,8 @@ class _Cache:
             bar=partial(progress, "fine-tuning"),
         )
         shutil.rmtree(unfinished, ignore_errors=True)
-        model.save_pretrained(str(unfinished), create_model_card=False)
+        with writing(unfinished):
+            model.save_pretrained(str(unfinished), create_model_card=False)
         unfinished.rename(copy)
         shutil.rmtree(checkpoints, ignore_errors=True)
         _say(f"fine-tuned: loss {done.losses[0]:.3f} → {done.losses[-1]:.3f}")

@@ -4,20 +4,22 @@ Knows the columns, not the catalogue: `RawInteractions.to_interactions` is given
 """
 
 from array import array
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.cells import read_id, read_number, read_text
 from index_builder.config import InteractionsConfig
-from index_builder.event_times import EventTimes, TimeKind
+from index_builder.event_times import EventTimes, TimeKind, usual_kind
 from index_builder.rejects import EXAMPLES, RejectKind, Rejects, RowError, show
-from index_builder.tables import read_rows, require_columns
+from index_builder.tables import Row, read_rows, require_columns
 from models.errors import DataError
 from models.training.interactions import Interactions
+
+_FIRST = 1_000  # rows that tell what the time column holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,11 @@ def read_interactions(config: InteractionsConfig, *, rejects: Rejects) -> RawInt
     columns = [config.user, config.item, config.time, config.text, config.rating]
     wanted = [column for column in columns if column is not None]
     require_columns(config.path, wanted)
-    collector = _Collector(config)
-    for row in read_rows(config.path, rejects, columns=wanted):
+    rows = read_rows(config.path, rejects, columns=wanted)
+    first = list(islice(rows, _FIRST))
+    times = None if config.time is None else _times(config.time, first)
+    collector = _Collector(config, times)
+    for row in chain(first, rows):
         try:
             collector.add(row.values)
         except RowError as error:
@@ -129,22 +134,27 @@ def read_interactions(config: InteractionsConfig, *, rejects: Rejects) -> RawInt
         left_out = [f"{rejects.total} of them bad"] if rejects.total else []
         if config.min_rating is not None:
             left_out.append(f"{raw.n_below_rating} below min_rating {config.min_rating}, {raw.n_unrated} not rated")
-        rows = ", ".join([f"{raw.n_rows} rows", *left_out])
+        what = ", ".join([f"{raw.n_rows} rows", *left_out])
         raise DataError(
-            f"{config.path} holds no usable interaction in {rows}; mend it, or leave [interactions] out for a zero-shot"
+            f"{config.path} holds no usable interaction in {what}; mend it, or leave [interactions] out for a zero-shot"
             " artifact"
         )
     return raw
 
 
+def _times(column: str, first: Sequence[Row]) -> EventTimes:
+    """Returns what collects the times: the column is taken for what most of its first rows are."""
+    return EventTimes(column, usual_kind(row.values.get(column) for row in first))
+
+
 class _Collector:
-    def __init__(self, config: InteractionsConfig) -> None:
+    def __init__(self, config: InteractionsConfig, times: EventTimes | None) -> None:
         self._config = config
         self._users = array("i")
         self._items = array("i")
         self._user_codes: dict[str, int] = {}
         self._item_codes: dict[str, int] = {}
-        self._times = None if config.time is None else EventTimes(config.time)
+        self._times = times
         self._texts: list[str | None] | None = None if config.text is None else []
         # A user's text often stands in each of the user's rows: it is kept once.
         self._same_text: dict[str, str] = {}

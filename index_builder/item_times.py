@@ -47,8 +47,7 @@ def item_times(items: Sequence[Item], column: str | None) -> tuple[NDArray[np.fl
 
 def _read(given: dict[int, JsonValue], column: str, kind: TimeKind) -> dict[int, float]:
     """Returns the times of the rows that can be read as a kind."""
-    times, rows = EventTimes(column), list[int]()
-    times.kind = kind
+    times, rows = EventTimes(column, kind), list[int]()
     for row, value in given.items():
         try:
             times.add(value)

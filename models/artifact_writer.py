@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from models.artifact import (
     EMBEDDINGS,
@@ -26,6 +25,7 @@ from models.artifact import (
     Artifact,
     file_facts,
 )
+from models.disk import writing
 from models.encoder import EncoderFacts
 from models.item_index import ItemIndex
 from models.known_pairs import KnownPairs, write_known_pairs
@@ -91,10 +91,8 @@ def write_artifact(
     Raises:
         OSError: A file can't be written.
     """
-    try:
+    with writing(folder):
         _write_files(folder, contents)
-    except (OSError, RuntimeError, SafetensorError) as error:  # numpy's, FAISS' and safetensors' ways to say it
-        raise OSError(f"{folder} can't be written: {error}; make room on its disk and run it again") from error
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     files = {name: file_facts(folder / name) for name in names}
     if parent is not None:

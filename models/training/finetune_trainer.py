@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from models.disk import writing
+
 _WEIGHTS = "trained.safetensors"
 _STATE = "trainer_state.json"
 _WARM_UP = 5  # steps that the estimate is made from; the first of them is left out
@@ -32,7 +34,8 @@ class Trainer(SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        save_file(self._trained(), Path(output_dir) / _WEIGHTS)
+        with writing(Path(output_dir)):
+            save_file(self._trained(), Path(output_dir) / _WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         weights, saved = self._trained(), load_file(Path(resume_from_checkpoint) / _WEIGHTS)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from index_builder.config import EncoderConfig
 from index_builder.encoder_source import PACKAGED, export_encoder, find_model
@@ -76,6 +77,18 @@ def export(model: Path, folder: Path, **config: object):
 def test_more_dimensions_than_the_model_has_are_named(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="truncate_dim is 33, model 'tiny' has 32 dimensions; ask for fewer"):
         export(tiny_model, tmp_path / "encoder", truncate_dim=33)
+
+
+@pytest.mark.parametrize("save", ["sentence_transformers.SentenceTransformer.save_pretrained", "openvino.save_model"])
+def test_a_full_disk_is_one_line_whoever_writes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("No space left on device") if "sentence" in save else RuntimeError("can't write the file")
+
+    monkeypatch.setattr(save, full)
+    with pytest.raises(OSError, match=rf"{tmp_path}/encoder can't be written: .*; make room on its disk and run it"):
+        export(tiny_model, tmp_path / "encoder")
 
 
 def test_more_tokens_than_the_model_takes_are_named(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.event_times import EventTimes, TimeKind
+from index_builder.event_times import EventTimes, TimeKind, usual_kind
 from index_builder.rejects import RejectKind, RowError
 
 
@@ -22,6 +22,7 @@ def test_iso_dates_become_unix_seconds_and_utc_where_no_zone_is_named() -> None:
         TimeKind.DATE,
         [86_400.0, 1.5, 0.0, 2.0],
     )
+    assert times_of("1970-01-01 00:00:03 UTC") == (TimeKind.DATE, [3.0])
 
 
 def test_dates_as_people_write_them_become_unix_seconds() -> None:
@@ -33,6 +34,20 @@ def test_dates_as_people_write_them_become_unix_seconds() -> None:
 
 def test_other_strings_get_dense_ranks() -> None:
     assert times_of("v3", "v1", "v3", "v2", "2024-01-01") == (TimeKind.TEXT, [3.0, 1.0, 3.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["n/a", 1, "2"], TimeKind.NUMBER),
+        ([None, " ", "2024-01-01", 5, "2024-01-02"], TimeKind.DATE),
+        (["1", "v1", "v2"], TimeKind.TEXT),
+        (["?", "31/12/2024", "1/2/2024"], TimeKind.CALENDAR),
+        ([None, ""], None),
+    ],
+)
+def test_a_column_is_what_most_of_its_cells_are(values: list[object], kind: TimeKind | None) -> None:
+    assert usual_kind(values) is kind
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1))
@@ -60,7 +75,7 @@ def test_ranks_sort_as_the_strings_do(texts: list[str]) -> None:
 def test_another_kind_than_the_first_is_rejected(first: object, then: object, wanted: str) -> None:
     times = EventTimes("time")
     times.add(first)
-    with pytest.raises(RowError, match=f"time is .*, it has to be {wanted} as the first row has") as caught:
+    with pytest.raises(RowError, match=f"time is .*, it has to be {wanted} as the other rows have") as caught:
         times.add(then)
     assert caught.value.kind is RejectKind.WRONG_TYPE
     assert len(times.to_array()) == 1

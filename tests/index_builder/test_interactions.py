@@ -58,6 +58,16 @@ def test_rows_become_arrays(table: Path) -> None:
     assert unknown == UnknownItems(0, 0, ())
 
 
+def test_a_stray_first_time_is_the_row_that_is_bad(table: Path) -> None:
+    rejects = Rejects()
+    rows = [{"user": "u", "item": f"i{row}", "at": 1_700_000_000 + row} for row in range(200)]
+    raw = read(jsonl(table, GOOD | {"at": "n/a"}, *rows), rejects=rejects, time="at")
+    assert raw.time_kind is TimeKind.NUMBER
+    assert (len(raw.users), rejects.total) == (200, 1)
+    (reject,) = rejects.examples[RejectKind.WRONG_TYPE]
+    assert (reject.line, reject.reason) == (1, "at is 'n/a', it has to be a number as the other rows have")
+
+
 @pytest.mark.parametrize("time", [None, "at"])
 def test_what_judges_does_not_depend_on_the_order_of_an_export(table: Path, time: str | None) -> None:
     """All times are equal, which is as good as none."""

@@ -97,11 +97,21 @@ def test_users_of_whom_nothing_is_known_are_counted_and_not_asked_about() -> Non
 
 
 def test_where_nobody_is_known_there_is_nothing_to_judge() -> None:
+    """The newest tenth of the events is that of 20 users who come with it, all at one moment."""
     world = World()
     known = world.interactions
-    all_at_once = replace(known, times=known.users.astype(np.float64))
+    assert known.times is not None
+    late = np.where(known.users >= 130, 100_000, known.times)
     with pytest.raises(DataError, match="is anything known from the past"):
-        hold_out(all_at_once, world.encodings.items)
+        hold_out(replace(known, times=late), world.encodings.items)
+
+
+def test_where_everybody_comes_once_the_last_of_each_basket_is_asked_for() -> None:
+    world = World()
+    baskets = replace(world.interactions, times=world.interactions.users.astype(np.float64))
+    exam = hold_out(baskets, world.encodings.items)
+    assert exam.facts.holdout == "last"
+    assert len(exam.cases["history"]) == 150
 
 
 def test_a_future_that_leaks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

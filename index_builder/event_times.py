@@ -67,7 +67,7 @@ class EventTimes:
             DataError: Nothing tells day from month, or the column contradicts itself.
         """
         times = np.array(self._times, dtype=np.float64)
-        if self.kind not in (TimeKind.CALENDAR, TimeKind.TEXT):
+        if not self._codes:  # numbers and dates, or no row was usable
             return times
         meant = np.empty(len(self._codes))
         if self.kind is TimeKind.CALENDAR:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from models.disk import writing
 from models.encoder import EncoderFacts, Prompts
 from models.encoder_openvino import GRAPH, OpenVINOEncoder
 from models.errors import EncoderError
@@ -53,8 +52,7 @@ def export_openvino(model: SentenceTransformer, folder: Path, *, dim: int, promp
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of every branch in the model
             graph = ov.convert_model(_Graph(model, dim).eval(), example_input=inputs)
-        with writing(folder):
-            ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+        ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
         agreement = _agreement(model, folder, dim, prompts)
     except (RuntimeError, TypeError, ValueError, KeyError, EncoderError) as error:
         _log.warning("the model can't be exported to OpenVINO (%s): queries will be encoded by torch", error)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from models.disk import writing
 from models.encoder import EncoderFacts, QueryRuntime
 from models.encoder_openvino import GRAPH, GRAPH_RUNTIMES
 from models.graph_inputs import graph_inputs
@@ -26,6 +27,9 @@ def quantise(folder: Path, runtimes: Iterable[QueryRuntime], *, texts: Sequence[
         runtimes: Those that need no int8 graph are passed over.
         texts: Clean texts of users and items, for the calibration.
         facts: The encoder's description.
+
+    Raises:
+        OSError: A graph can't be written.
     """
     for runtime in runtimes:
         target = folder / GRAPH_RUNTIMES[runtime].graph if runtime in GRAPH_RUNTIMES else folder / GRAPH
@@ -40,7 +44,8 @@ def quantise(folder: Path, runtimes: Iterable[QueryRuntime], *, texts: Sequence[
         except Exception as error:  # each kind of model fails in its own way
             _log.warning("there is no %s: nncf can't quantise the model (%s)", runtime, error)
         else:
-            ov.save_model(graph, target, compress_to_fp16=False)
+            with writing(folder):
+                ov.save_model(graph, target, compress_to_fp16=False)
 
 
 def _with_int8_weights(folder: Path) -> Any:  # noqa: ANN401  # openvino ships no types

@@ -1,4 +1,4 @@
-"""Files that must be written, by libraries that each have a way of their own to say that the disk is full."""
+"""A disk that is full, said in one way, whichever library was writing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,18 @@ from safetensors import SafetensorError
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Runs a block that does nothing but write.
+    """Makes an OSError that says what to do of every way in which libraries say that they can't write.
 
     Args:
-        folder: Where to.
+        folder: Where the block writes.
 
     Raises:
-        OSError: A file can't be written.
+        OSError: The block couldn't write.
     """
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:  # numpy's, FAISS' and OpenVINO's, safetensors'
+    except Exception as error:
+        # FAISS, OpenVINO and torch raise RuntimeError, tokenizers Exception itself: none of its other subclasses.
+        if not isinstance(error, OSError | RuntimeError | SafetensorError) and type(error) is not Exception:
+            raise
         raise OSError(f"{folder} can't be written: {error}; make room on its disk and run it again") from error

@@ -31,11 +31,15 @@ class Trainer(SentenceTransformerTrainer):
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Adds nothing: a model card may ask a hub about the model."""
 
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:  # noqa: ANN401  # the library's own
+        assert self.args.output_dir is not None
+        with writing(Path(self.args.output_dir)):  # the weights, and what torch writes beside them
+            super()._save_checkpoint(model, trial)
+
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
         assert output_dir is not None
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        with writing(Path(output_dir)):
-            save_file(self._trained(), Path(output_dir) / _WEIGHTS)
+        save_file(self._trained(), Path(output_dir) / _WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         weights, saved = self._trained(), load_file(Path(resume_from_checkpoint) / _WEIGHTS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from index_builder import finetune as module
 from index_builder.build import build
@@ -110,6 +111,25 @@ def test_a_killed_run_is_continued(tune: Tuner, monkeypatch: pytest.MonkeyPatch)
     (folder,) = (tune.root / FOLDER).iterdir()
     assert [path.name for path in folder.glob("*/*")] == ["checkpoint-7"]
     assert tune(finetune_max_steps=7).counts["steps"] == 0
+
+
+@pytest.mark.parametrize(
+    ("saves", "where"),
+    [
+        ("sentence_transformers.SentenceTransformer.save_pretrained", "unfinished"),
+        ("models.training.finetune_trainer.save_file", "checkpoints"),
+        ("torch.save", "checkpoints"),
+    ],
+)
+def test_a_full_disk_is_an_error_that_says_what_to_do(
+    tune: Tuner, monkeypatch: pytest.MonkeyPatch, saves: str, where: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(saves, fail)
+    with pytest.raises(OSError, match=f"{where} can't be written: No space left .*; make room on its disk"):
+        tune()
 
 
 def test_what_validation_holds_out_is_no_pair(tune: Tuner, pairs_seen: list[Interactions]) -> None:

@@ -58,6 +58,12 @@ def test_rows_become_arrays(table: Path) -> None:
     assert unknown == UnknownItems(0, 0, ())
 
 
+def test_dates_of_which_no_row_is_usable_are_that_and_no_crash(table: Path) -> None:
+    rows = [GOOD | {"at": f"{day}/12/2024", "stars": 1} for day in range(1, 20)]
+    with pytest.raises(DataError, match=r"no usable interaction in 19 rows, 19 below min_rating 4\.0"):
+        read(jsonl(table, *rows), **COLUMNS)
+
+
 def test_a_stray_first_time_is_the_row_that_is_bad(table: Path) -> None:
     rejects = Rejects()
     rows = [{"user": "u", "item": f"i{row}", "at": 1_700_000_000 + row} for row in range(200)]

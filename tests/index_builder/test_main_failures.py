@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from index_builder.lock import builder_lock
 from models.artifact import read_manifest
@@ -63,6 +64,20 @@ def test_an_encoder_that_fails_is_one_line_though_its_library_says_more(shop: Pa
     (store.folder() / "manifest.json").write_bytes(sealed.to_bytes())
     store.folder().rename(store.root / sealed.artifact_id)
     assert "holds no usable OpenVINO encoder" in failed(run("verify", sealed.artifact_id, "--artifacts", store.root))
+
+
+def test_a_disk_without_room_for_the_encoder_is_one_line(
+    shop: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A build into an empty folder, since one with a live artifact links its encoder."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer.save_pretrained", fail)
+    err = failed(run("build", shop / "recall.toml", "--artifacts", tmp_path / "artifacts"))
+    assert "encoder can't be written: Error while serializing: I/O error: No space left on device" in err
+    assert "make room on its disk and run it again" in err
 
 
 @pytest.mark.parametrize(

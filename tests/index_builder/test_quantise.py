@@ -47,6 +47,17 @@ def test_a_parents_graph_is_replaced_not_overwritten(tiny: Prepared, folder: Pat
     assert (folder / graph).read_bytes() != b"the parent's"
 
 
+def test_a_full_disk_is_an_error_that_says_what_to_do(
+    tiny: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")  # OpenVINO's words for it
+
+    monkeypatch.setattr("index_builder.quantise.ov.save_model", fail)
+    with pytest.raises(OSError, match=f"{folder} can't be written: basic_ios.*; make room on its disk"):
+        quantise(folder, ["openvino-int8-weights"], texts=TEXTS, facts=tiny.facts)
+
+
 def test_a_model_that_cannot_be_quantised_gets_no_graph(
     tiny: Prepared, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

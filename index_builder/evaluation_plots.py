@@ -110,13 +110,13 @@ def popularity_bars(evaluation: Evaluation, task: Task) -> str:
 
 @mpl.rc_context(_STYLE)
 def loss_curves(losses: Sequence[LossCurve]) -> str:
-    """Returns each loss by step, in a panel of its own: their units differ."""
+    """Returns each loss by epoch, in a panel of its own: their units differ."""
     figure = Figure(figsize=(9.6, 2.8), layout="constrained")
     panels = figure.subplots(1, len(losses), squeeze=False)[0]
     for axes, loss in zip(panels, losses, strict=True):
         axes.plot(range(1, len(loss.values) + 1), loss.values, color=_PRODUCTS[0])
         axes.set_title(loss.name, fontsize=10)
-        axes.set_xlabel("step")
+        axes.set_xlabel("epoch")
     return _svg(figure, "losses")
 
 

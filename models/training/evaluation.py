@@ -139,7 +139,7 @@ class PoolFacts(_Value):
 
 
 class LossCurve(_Value):
-    """A loss by step or epoch, where a fit has one."""
+    """A figure of a fit by epoch, such as its loss."""
 
     name: str
     values: list[float]

@@ -117,6 +117,8 @@ def test_losses_are_drawn_where_there_are_any(evaluation: Evaluation) -> None:
     page = "".join(Page(render_page(evaluation.model_copy(update={"losses": losses}), title="t")).text)
     assert "Losses" in page
     assert "head, validation" in page
+    assert "epoch" in page
+    assert "step" not in page
 
 
 def test_the_same_evaluation_is_the_same_page(evaluation: Evaluation) -> None:
